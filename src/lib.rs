@@ -10,8 +10,12 @@ pub mod secret;
 pub mod yaml;
 // L1 verbs
 pub mod detect;
+pub mod group;
 pub mod normalize;
 pub mod parse;
+pub mod pipeline;
+pub mod respond;
+pub mod route;
 pub mod rule;
 // L2 edges
 pub mod clock;

@@ -15,6 +15,11 @@ impl Ruleset {
         (Self {}, Vec::new())
     }
 
+    /// The steps each rule names, by rule id; rules without any are left out.
+    pub fn steps(&self) -> Vec<(Box<str>, Vec<Box<str>>)> {
+        Vec::new()
+    }
+
     /// What is shown of every rule, in order.
     pub fn heads(&self) -> impl Iterator<Item = &Arc<RuleHead>> {
         std::iter::empty()

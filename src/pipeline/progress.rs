@@ -1,0 +1,252 @@
+//! How far event time has come, per stream, and what has been counted.
+
+use super::Effect;
+use crate::detect::DetectCounts;
+use crate::event::{Event, Parsed, RawRecord, RecordFlags, SourceId, StreamId, Timestamp};
+use crate::fact::{Fact, FactKind};
+use crate::finding::StateChange;
+use crate::normalize::NormalizeCounts;
+use std::collections::BTreeMap;
+
+/// The kind of the state changes made here.
+pub(super) const STATE_KIND: &str = "progress";
+
+/// Nanoseconds without a record after which a stream no longer holds event time back.
+const IDLE: i64 = 10_000_000_000;
+
+/// Records between two looks at the watermark.
+const LOOK_EVERY: u32 = 64;
+
+/// Streams whose progress is held; beyond, the one that was idle longest is forgotten, and event
+/// time may then move past its unread records, which are counted late if that matters.
+const STREAMS_MAX: usize = 4_096;
+
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    /// The highest event time seen.
+    event: Timestamp,
+    /// When its last record was read.
+    received: Timestamp,
+}
+
+/// The watermark: no event older than it is to be expected.
+///
+/// A stream moves it by its events. Several active streams move it together: the one that is
+/// furthest behind decides, so that a file that catches up is not late. While nothing is read at
+/// all, it moves with the wall clock, at the wall clock's speed, from where the events left it.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    streams: BTreeMap<StreamId, Reached>,
+    /// The stream that is being read, out of the map.
+    current: Option<(StreamId, Reached)>,
+    /// The furthest of all streams that are gone, ended or from before a restart.
+    past: Option<Reached>,
+    given: Option<Timestamp>,
+    since_look: u32,
+    has_moved: bool,
+}
+
+impl Progress {
+    pub(super) fn observe(&mut self, raw: &RawRecord<'_>, time: Timestamp) {
+        self.has_moved = true;
+        if let Some((id, reached)) = &mut self.current
+            && *id == raw.stream
+        {
+            reached.event = reached.event.max(time);
+            reached.received = reached.received.max(raw.received);
+            return;
+        }
+        self.put_back();
+        let mut reached = self
+            .streams
+            .remove(&raw.stream)
+            .unwrap_or(Reached { event: time, received: raw.received });
+        reached.event = reached.event.max(time);
+        reached.received = reached.received.max(raw.received);
+        self.current = Some((raw.stream, reached));
+    }
+
+    pub(super) fn end(&mut self, stream: StreamId) {
+        self.put_back();
+        if let Some(reached) = self.streams.remove(&stream) {
+            self.retire(reached);
+        }
+    }
+
+    /// The watermark, now and then, if it has moved.
+    pub(super) fn due(&mut self) -> Option<Timestamp> {
+        self.since_look += 1;
+        if self.since_look < LOOK_EVERY {
+            return None;
+        }
+        let now = self.current.map(|(_, reached)| reached.received)?;
+        self.give(self.behind(now)?)
+    }
+
+    /// The watermark by the wall clock.
+    pub(super) fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.put_back();
+        let watermark = self.behind(now).or_else(|| {
+            let furthest =
+                self.streams.values().chain(&self.past).max_by_key(|reached| reached.event)?;
+            let latest =
+                self.streams.values().chain(&self.past).map(|reached| reached.received).max()?;
+            Some(furthest.event.plus(now.since(latest).max(0)))
+        })?;
+        self.give(watermark)
+    }
+
+    /// The event time of the active stream that is furthest behind.
+    fn behind(&self, now: Timestamp) -> Option<Timestamp> {
+        let current = self.current.iter().map(|(_, reached)| reached);
+        self.streams
+            .values()
+            .chain(current)
+            .filter(|reached| now.since(reached.received) <= IDLE)
+            .map(|reached| reached.event)
+            .min()
+    }
+
+    fn give(&mut self, watermark: Timestamp) -> Option<Timestamp> {
+        self.since_look = 0;
+        if self.given.is_some_and(|given| given >= watermark) {
+            return None;
+        }
+        self.given = Some(watermark);
+        Some(watermark)
+    }
+
+    fn put_back(&mut self) {
+        let Some((id, reached)) = self.current.take() else { return };
+        self.streams.insert(id, reached);
+        if self.streams.len() > STREAMS_MAX
+            && let Some(idle) =
+                self.streams.iter().min_by_key(|(_, reached)| reached.received).map(|(id, _)| *id)
+            && let Some(reached) = self.streams.remove(&idle)
+        {
+            self.retire(reached);
+        }
+    }
+
+    fn retire(&mut self, reached: Reached) {
+        let past = self.past.get_or_insert(reached);
+        past.event = past.event.max(reached.event);
+        past.received = past.received.max(reached.received);
+    }
+
+    pub(super) fn save(&mut self, out: &mut Vec<StateChange>) {
+        if !std::mem::take(&mut self.has_moved) {
+            return;
+        }
+        let current = self.current.iter().map(|(_, reached)| reached);
+        let all = self.streams.values().chain(current).chain(&self.past);
+        let event = all.clone().map(|reached| reached.event).max().unwrap_or_default();
+        let received = all.map(|reached| reached.received).max().unwrap_or_default();
+        let mut value = event.nanos().to_le_bytes().to_vec();
+        value.extend(received.nanos().to_le_bytes());
+        out.push(StateChange {
+            kind: STATE_KIND,
+            key: b"furthest".as_slice().into(),
+            value: Some(value.into()),
+        });
+    }
+
+    pub(super) fn restore(&mut self, _key: &[u8], value: &[u8]) -> bool {
+        let number = |bytes: Option<&[u8]>| Some(i64::from_le_bytes(bytes?.try_into().ok()?));
+        let (Some(event), Some(received)) = (number(value.get(..8)), number(value.get(8..))) else {
+            return false;
+        };
+        self.retire(Reached {
+            event: Timestamp::from_nanos(event),
+            received: Timestamp::from_nanos(received),
+        });
+        true
+    }
+}
+
+/// What is counted per source between two checkpoints.
+#[derive(Debug, Clone, Copy, Default)]
+struct SourceCounters {
+    events: u64,
+    unmatched: u64,
+    failed: u64,
+    truncated: u64,
+    unterminated: u64,
+    samples: u64,
+}
+
+/// What is counted between two checkpoints.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) findings: u64,
+    sources: Vec<SourceCounters>,
+}
+
+/// Characters of a sample that are kept.
+const SAMPLE_MAX: usize = 300;
+
+impl Counters {
+    pub(super) fn record(&mut self, raw: &RawRecord<'_>) {
+        let counters = self.of(raw.source);
+        counters.truncated += u64::from(raw.flags.contains(RecordFlags::TRUNCATED));
+        counters.unterminated += u64::from(raw.flags.contains(RecordFlags::UNTERMINATED));
+    }
+
+    /// Counts an event; gives a sample of what was not understood, ever more rarely.
+    pub(super) fn event(&mut self, event: &Event<'_>, source: SourceId) -> Option<Fact> {
+        let counters = self.of(source);
+        counters.events += 1;
+        let (kind, slot) = match event.parsed {
+            Parsed::Matched => return None,
+            Parsed::Unmatched => (FactKind::RecordsUnmatched, &mut counters.unmatched),
+            Parsed::Failed(_) => (FactKind::RecordsFailed, &mut counters.failed),
+        };
+        counters.samples += 1;
+        if counters.samples > 20 && !counters.samples.is_power_of_two() {
+            *slot += 1;
+            return None;
+        }
+        let sample: String = event.original.chars().take(SAMPLE_MAX).collect();
+        Some(Fact::told(kind, Some(source), sample))
+    }
+
+    fn of(&mut self, source: SourceId) -> &mut SourceCounters {
+        let index = usize::from(source.0);
+        if self.sources.len() <= index {
+            self.sources.resize(index + 1, SourceCounters::default());
+        }
+        // The line above made sure that it is there.
+        #[expect(clippy::indexing_slicing, reason = "resized just above")]
+        &mut self.sources[index]
+    }
+
+    pub(super) fn give_out(
+        &mut self,
+        detected: &DetectCounts,
+        normalized: &NormalizeCounts,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut give = |kind: FactKind, source: Option<SourceId>, count: u64| {
+            if count > 0 {
+                out.push(Effect::Note(Fact::count(kind, source, count)));
+            }
+        };
+        for (index, counters) in (0_u16..).zip(&mut self.sources) {
+            let source = Some(SourceId(index));
+            give(FactKind::EventsMade, source, counters.events);
+            give(FactKind::RecordsUnmatched, source, counters.unmatched);
+            give(FactKind::RecordsFailed, source, counters.failed);
+            give(FactKind::RecordsTruncated, source, counters.truncated);
+            give(FactKind::RecordsUnterminated, source, counters.unterminated);
+            *counters = SourceCounters { samples: counters.samples, ..SourceCounters::default() };
+        }
+        give(FactKind::FindingsOpened, None, std::mem::take(&mut self.findings));
+        give(FactKind::Matches, None, detected.matches);
+        give(FactKind::EventsLate, None, detected.late);
+        give(FactKind::WindowsEvicted, None, detected.windows_evicted);
+        give(FactKind::WindowEntriesEvicted, None, detected.entries_evicted);
+        give(FactKind::TimesMissing, None, normalized.times_missing);
+        give(FactKind::CardsMasked, None, normalized.cards_masked);
+        give(FactKind::RecordsInvalidUtf8, None, normalized.invalid_utf8);
+    }
+}
