@@ -19,7 +19,7 @@ const SHAPES_SHOWN: usize = 20;
 const SHAPE_CHARS_MAX: usize = 200;
 
 #[derive(Debug, serde::Serialize)]
-struct Case<'e> {
+struct CaseLine<'e> {
     line: u64,
     parsed: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +59,10 @@ pub(super) fn run<W: Write>(
             let (parser, case) = (event.text("tripline.parser"), event.text("tripline.case"));
             let error = event.text("error.message").filter(|_| fit == Fit::Failed);
             tally.add(fit, parser.zip(case), message);
-            serde_json::to_writer(&mut *out, &Case { line, parsed, parser, case, error, message })?;
+            serde_json::to_writer(
+                &mut *out,
+                &CaseLine { line, parsed, parser, case, error, message },
+            )?;
             out.write_all(b"\n")
         })
     })?;
@@ -112,7 +115,7 @@ impl Tally {
         shown.push_str(&unknown.show(colour));
         let left = all.len().saturating_sub(SHAPES_SHOWN) as u64 + self.beyond;
         if left > 0 {
-            shown.push_str(&format!("and {left} more\n"));
+            terminal::append(&mut shown, format_args!("and {left} more\n"));
         }
         shown
     }

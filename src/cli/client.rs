@@ -5,7 +5,7 @@
 
 mod answer;
 
-use super::Failure;
+use super::{Failure, terminal};
 use crate::diagnostic::SourceText;
 use crate::yaml;
 use answer::Answered;
@@ -64,7 +64,7 @@ impl Client {
         let given = query.iter().filter_map(|(name, value)| Some((name, (*value)?)));
         for (at, (name, value)) in given.enumerate() {
             let mark = if at == 0 { '?' } else { '&' };
-            target.push_str(&format!("{mark}{name}={}", encode(value)));
+            terminal::append(&mut target, format_args!("{mark}{name}={}", encode(value)));
         }
         self.ask("GET", &target, None)
     }
@@ -79,7 +79,7 @@ impl Client {
         let answered = answer::read(&answer).ok_or_else(|| {
             Failure::unreachable(format!("`{}` answers no HTTP", self.socket.display()))
         })?;
-        judge(answered)
+        judge(&answered)
     }
 
     fn exchange(&self, request: &str) -> io::Result<Vec<u8>> {
@@ -100,7 +100,7 @@ impl Client {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("no answer within {} s", PATIENCE.as_secs())
             }
-            _ => super::terminal::reason(error),
+            _ => terminal::reason(error),
         };
         let hint = if error.kind() == io::ErrorKind::PermissionDenied {
             "ask as the user the agent runs as, or as root"
@@ -118,10 +118,13 @@ fn request(method: &str, target: &str, body: Option<&Json>) -> String {
     );
     if let Some(body) = body {
         let body = body.to_string();
-        text.push_str(&format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ));
+        terminal::append(
+            &mut text,
+            format_args!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        );
     } else {
         text.push_str("\r\n");
     }
@@ -129,7 +132,7 @@ fn request(method: &str, target: &str, body: Option<&Json>) -> String {
 }
 
 /// The body of a success, or the words of a refusal (RFC 9457).
-fn judge(answered: Answered) -> Result<Json, Failure> {
+fn judge(answered: &Answered) -> Result<Json, Failure> {
     let json: Option<Json> = serde_json::from_slice(&answered.body).ok();
     if (200..300).contains(&answered.status) {
         return match json {
@@ -160,7 +163,7 @@ pub(super) fn encode(value: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            terminal::append(&mut text, format_args!("%{byte:02X}"));
         }
     }
     text
@@ -198,11 +201,11 @@ mod tests {
     #[test]
     fn a_problem_becomes_a_refusal_with_its_hint() {
         let body = br#"{"title":"Conflict","detail":"`inc-1` is resolved already","errors":[{"hint":"reopen it"}]}"#;
-        let failure = judge(Answered { status: 409, body: body.to_vec() }).unwrap_err();
+        let failure = judge(&Answered { status: 409, body: body.to_vec() }).unwrap_err();
         let Failure::Refused(message) = failure else { panic!("{failure:?}") };
         assert_eq!(message.to_string(), "error: `inc-1` is resolved already\n  hint: reopen it");
-        let failure = judge(Answered { status: 500, body: b"oops".to_vec() }).unwrap_err();
+        let failure = judge(&Answered { status: 500, body: b"oops".to_vec() }).unwrap_err();
         assert_eq!(failure.exit_code(), 1);
-        assert_eq!(judge(Answered { status: 204, body: Vec::new() }).unwrap(), Json::Null);
+        assert_eq!(judge(&Answered { status: 204, body: Vec::new() }).unwrap(), Json::Null);
     }
 }

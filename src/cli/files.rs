@@ -47,7 +47,7 @@ pub(super) fn read_text(path: &Path) -> Result<SourceText, Failure> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..at).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = memchr::memchr_iter(b'\n', before).count() + 1;
         Failure::usage(format!("`{shown}` is not UTF-8 text: line {line}"))
             .hint("write the file as UTF-8")
     })?;

@@ -116,7 +116,10 @@ fn config() -> String {
 
 /// A component's example as a commented entry.
 fn example<T>(text: &mut String, kind: &Kind<T>) {
-    text.push_str(&format!("\n  # {}: {}\n  # my-{}:\n", kind.name, kind.summary, kind.name));
+    terminal::append(
+        text,
+        format_args!("\n  # {}: {}\n  # my-{}:\n", kind.name, kind.summary, kind.name),
+    );
     for line in kind.example.trim_end().lines() {
         text.push_str(format!("  #   {line}").trim_end());
         text.push('\n');

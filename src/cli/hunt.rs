@@ -281,7 +281,7 @@ impl<W: Write> Hunt<W> {
             self.report.flush()?;
             let (lines, found) = (self.lines, self.report.found());
             self.progress.show(|| {
-                let share = if log.size == 0 { 0 } else { done * 100 / log.size };
+                let share = (done * 100).checked_div(log.size).unwrap_or_default();
                 format!("{} {share} %, {lines} lines, {found} found", log.shown)
             });
         }
@@ -331,11 +331,14 @@ impl<W: Write> Hunt<W> {
         ] {
             let count = self.report.count(kind);
             if count > 0 {
-                text.push_str(&format!(", {count} {what}"));
+                terminal::append(&mut text, format_args!(", {count} {what}"));
             }
         }
         if self.report.unkept() > 0 {
-            text.push_str(&format!(", {} events of evidence not kept", self.report.unkept()));
+            terminal::append(
+                &mut text,
+                format_args!(", {} events of evidence not kept", self.report.unkept()),
+            );
         }
         text
     }

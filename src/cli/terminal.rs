@@ -76,6 +76,11 @@ fn is_hostile(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Appends formatted text; a string takes everything.
+pub(super) fn append(text: &mut String, more: fmt::Arguments<'_>) {
+    text.push_str(&more.to_string());
+}
+
 /// A colour by what it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tint {

@@ -157,12 +157,15 @@ impl Tally {
         let mut text = format!("{passed} passed, {failed} failed");
         let errors = self.problems.iter().filter(|problem| problem.is_error()).count();
         if errors > 0 {
-            text.push_str(&format!(", {errors} errors in the files"));
+            terminal::append(&mut text, format_args!(", {errors} errors in the files"));
         }
         for missing in [coverage::Missing::Firing, coverage::Missing::Silent] {
             let count = self.uncovered.iter().filter(|gap| gap.missing == missing).count();
             if count > 0 {
-                text.push_str(&format!(", {count} without a {} test", missing.as_str()));
+                terminal::append(
+                    &mut text,
+                    format_args!(", {count} without a {} test", missing.as_str()),
+                );
             }
         }
         text

@@ -150,18 +150,7 @@ impl<W: Write> Report<W> {
 
     fn incident(&mut self, change: IncidentChange) -> io::Result<()> {
         match change {
-            IncidentChange::Head(head) => match self.incidents.get_mut(&head.id) {
-                Some(held) => held.head = head,
-                None => {
-                    if self.incidents.len() >= INCIDENTS_MAX {
-                        self.make_room()?;
-                    }
-                    self.opened += 1;
-                    let held =
-                        Held { number: self.opened, head, events: Vec::new(), steps: Vec::new() };
-                    self.incidents.insert(held.head.id.clone(), held);
-                }
-            },
+            IncidentChange::Head(head) => self.head(head)?,
             IncidentChange::Evidence(id, event) => {
                 let text = serde_json::value::to_raw_value(&event.0)?;
                 if self.evidence_bytes + text.get().len() > EVIDENCE_BYTES_MAX {
@@ -178,6 +167,20 @@ impl<W: Write> Report<W> {
             }
             IncidentChange::Timeline(..) => {}
         }
+        Ok(())
+    }
+
+    fn head(&mut self, head: Incident) -> io::Result<()> {
+        if let Some(held) = self.incidents.get_mut(&head.id) {
+            held.head = head;
+            return Ok(());
+        }
+        if self.incidents.len() >= INCIDENTS_MAX {
+            self.make_room()?;
+        }
+        self.opened += 1;
+        let held = Held { number: self.opened, head, events: Vec::new(), steps: Vec::new() };
+        self.incidents.insert(held.head.id.clone(), held);
         Ok(())
     }
 

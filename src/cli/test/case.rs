@@ -1,6 +1,7 @@
 //! One test of a rule: lines or events in, findings expected out.
 
 use crate::cli::formats::{self, Formats};
+use crate::cli::terminal;
 use crate::diagnostic::{Diagnostic, SourceText};
 use crate::event::{RawRecord, RecordFlags, SourceId, StreamId, Timestamp};
 use crate::finding::{Group, Incident, IncidentChange, Level, Phase};
@@ -199,12 +200,12 @@ impl Case {
 fn write_list(text: &mut String, what: &str, items: impl ExactSizeIterator<Item = String>) {
     let total = items.len();
     let word = if total == 0 { "nothing".to_owned() } else { format!("{total}:") };
-    text.push_str(&format!("{what} {word}\n"));
+    terminal::append(text, format_args!("{what} {word}\n"));
     for item in items.take(SHOWN_MAX) {
-        text.push_str(&format!("  {item}\n"));
+        terminal::append(text, format_args!("  {item}\n"));
     }
     if total > SHOWN_MAX {
-        text.push_str(&format!("  and {} more\n", total - SHOWN_MAX));
+        terminal::append(text, format_args!("  and {} more\n", total - SHOWN_MAX));
     }
 }
 
@@ -318,13 +319,13 @@ impl Found {
 fn describe(rule: &str, level: Option<Level>, group: &Group, count: Option<u64>) -> String {
     let mut text = rule.to_owned();
     if let Some(level) = level {
-        text.push_str(&format!(", {}", level.as_str()));
+        terminal::append(&mut text, format_args!(", {}", level.as_str()));
     }
     for (field, value) in group {
-        text.push_str(&format!(", {field}={value}"));
+        terminal::append(&mut text, format_args!(", {field}={value}"));
     }
     if let Some(count) = count {
-        text.push_str(&format!(", count {count}"));
+        terminal::append(&mut text, format_args!(", count {count}"));
     }
     text
 }

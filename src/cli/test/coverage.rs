@@ -51,7 +51,7 @@ pub(super) fn gaps(path: &Arc<str>, nodes: &[Node], outcomes: &[CaseOutcome]) ->
         let mut lacks = |missing: Missing| {
             gaps.push(Gap { path: Arc::clone(path), rule: (*rule).into(), missing });
         };
-        if !outcomes.iter().any(|outcome| has_fired(outcome)) {
+        if !outcomes.iter().any(&has_fired) {
             lacks(Missing::Firing);
         }
         if !outcomes.iter().any(|outcome| !has_fired(outcome)) {
