@@ -40,6 +40,8 @@ pub enum Input<'a> {
     Tick(Timestamp),
     /// There will be no more input: every running episode ends.
     Drain,
+    /// People are told the latest count of every incident; nothing ends.
+    Flush,
     /// Give out all state that changed since the last checkpoint, and the counters.
     Checkpoint,
     /// A person orders something about an incident; with the stored incident, if there is one, and
@@ -157,6 +159,10 @@ impl Pipeline {
             Input::Drain => {
                 self.detector.drain(&mut self.findings);
                 self.settle(out);
+            }
+            Input::Flush => {
+                self.incidents.flush(&mut self.grouped);
+                self.give_out(out);
             }
             Input::Checkpoint => self.checkpoint(out),
             Input::Order(order, stored, now) => {
