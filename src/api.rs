@@ -3,13 +3,14 @@
 
 mod json;
 
-pub use json::{incident_detail, incident_head, delivery_row};
+pub use json::{delivery_row, incident_detail, incident_head};
 
 use crate::event::Timestamp;
 use crate::fact::FactKind;
 use crate::finding::{IncidentId, Level, Order, Status};
-use crate::sink::Sink as _;
-use crate::store::{DeliveryId, DeliveryQuery, DeliveryState, IncidentCursor, IncidentQuery, Reader, StoreError};
+use crate::store::{
+    DeliveryId, DeliveryQuery, DeliveryState, IncidentCursor, IncidentQuery, Reader, StoreError,
+};
 use crate::telemetry::{Stage, Telemetry};
 use axum::extract::{Path as InPath, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -123,12 +124,15 @@ async fn status(State(context): State<Context>) -> Answered {
             "rotations": count(FactKind::Rotations), "errors": count(FactKind::SourceErrors),
         })
     };
-    let sources: Vec<Value> =
-        telemetry.sources().iter().enumerate().map(|(index, name)| of_source(index, name)).collect();
+    let sources: Vec<Value> = telemetry
+        .sources()
+        .iter()
+        .enumerate()
+        .map(|(index, name)| of_source(index, name))
+        .collect();
     let latency = |stage: Stage| {
         let took = telemetry.latency(stage);
-        let numbers =
-            json!({"count": took.count, "p50_us": took.p50, "p99_us": took.p99, "max_us": took.max});
+        let numbers = json!({"count": took.count, "p50_us": took.p50, "p99_us": took.p99, "max_us": took.max});
         (stage.name().to_owned(), numbers)
     };
     let samples = telemetry.samples();
@@ -154,7 +158,8 @@ async fn status(State(context): State<Context>) -> Answered {
 fn outputs(context: &Context, counts: &crate::store::StoreCounts) -> Vec<Value> {
     let of_output = |name: &str| {
         let count = |state: DeliveryState| {
-            let mine = counts.deliveries.iter().find(|row| *row.sink == *name && row.state == state);
+            let mine =
+                counts.deliveries.iter().find(|row| *row.sink == *name && row.state == state);
             mine.map_or(0, |row| row.count)
         };
         let sink = counts.sinks.iter().find(|sink| *sink.sink == *name);
@@ -169,7 +174,9 @@ fn outputs(context: &Context, counts: &crate::store::StoreCounts) -> Vec<Value> 
 }
 
 async fn incidents(State(context): State<Context>, Query(wanted): Parameters) -> Answered {
-    let bad = |what: &str, text: &str| Problem(StatusCode::BAD_REQUEST, format!("unknown {what} `{text}`"));
+    let bad = |what: &str, text: &str| {
+        Problem(StatusCode::BAD_REQUEST, format!("unknown {what} `{text}`"))
+    };
     let mut query = IncidentQuery { limit: limit(&wanted)?, ..IncidentQuery::default() };
     if let Some(text) = wanted.get("status") {
         query.status = Some(Status::parse(text).ok_or_else(|| bad("status", text))?);
@@ -187,7 +194,8 @@ async fn incidents(State(context): State<Context>, Query(wanted): Parameters) ->
 
 fn limit(wanted: &BTreeMap<String, String>) -> Result<u32, Problem> {
     let Some(text) = wanted.get("limit") else { return Ok(100) };
-    text.parse().map_err(|_| Problem(StatusCode::BAD_REQUEST, format!("`limit` is not a number: `{text}`")))
+    text.parse()
+        .map_err(|_| Problem(StatusCode::BAD_REQUEST, format!("`limit` is not a number: `{text}`")))
 }
 
 async fn incident(State(context): State<Context>, InPath(id): InPath<String>) -> Answered {
@@ -222,7 +230,7 @@ async fn order(
         actor: if actor.is_empty() { "api".into() } else { actor },
         reason: text("reason"),
     };
-    carry_out(&context, Command::Incident(order)).await?;
+    let Json(_done) = carry_out(&context, Command::Incident(order)).await?;
     incident(State(context), InPath(id)).await
 }
 
@@ -264,7 +272,7 @@ async fn test_alert(State(context): State<Context>, body: Option<Json<Value>>) -
 
 async fn verify_audit(State(context): State<Context>) -> Answered {
     let report = Reader::open(&context.state)?.verify_audit()?;
-    let broken = report.broken.map(|row| json!({"row": row.row, "why": row.why.to_string()}));
+    let broken = report.broken.map(|row| json!({"row": row.number, "why": row.why}));
     Ok(Json(json!({
         "rows": report.rows, "anchor": report.anchor, "head": report.head,
         "head_hash": report.head_hash, "broken": broken,

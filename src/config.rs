@@ -6,9 +6,11 @@
 mod places;
 mod routes;
 mod substitute;
+mod texts;
 
 pub use places::{default_state, usual};
 pub use substitute::Secrets;
+pub use texts::{TextError, read_text, read_yaml};
 
 use crate::diagnostic::{Diagnostic, Place, SourceText};
 use crate::kind::{self, Kind};

@@ -31,6 +31,7 @@ pub mod store;
 
 // Process.
 pub mod config;
+pub mod api;
 
 // Front.
 pub mod shipped;

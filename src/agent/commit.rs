@@ -36,6 +36,11 @@ impl Pending {
     }
 }
 
+/// Whether trying again cannot help.
+pub(super) const fn is_final(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { .. } | StoreError::Foreign { .. } | StoreError::Newer { .. })
+}
+
 /// Writes everything pending in one transaction; on an error nothing of it is written and it can
 /// be tried again.
 pub(super) fn commit(
@@ -47,7 +52,7 @@ pub(super) fn commit(
 ) -> Result<(), StoreError> {
     store.transaction(|transaction| {
         for effect in &pending.effects {
-            apply(transaction, effect, outputs, now)?;
+            apply(transaction, effect, sources, outputs, now)?;
         }
         for ((source, stream), state) in &pending.positions {
             if let Some(name) = sources.get(usize::from(source.0)) {
@@ -61,6 +66,7 @@ pub(super) fn commit(
 fn apply(
     transaction: &Transaction<'_>,
     effect: &Effect,
+    sources: &[Box<str>],
     outputs: &[Output],
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -73,8 +79,8 @@ fn apply(
         }
         Effect::Send(notice) => owe(transaction, notice, outputs, now),
         Effect::Note(fact) => {
-            let source = None;
-            transaction.count(fact.kind, source, fact.count)
+            let source = fact.source.and_then(|source| sources.get(usize::from(source.0)));
+            transaction.count(fact.kind, source.map(AsRef::as_ref), fact.count)
         }
         Effect::Event(_) | Effect::Refused(_) => Ok(()),
     }
@@ -109,12 +115,13 @@ fn owe(
         output.sink.render(&NoticeView { notice, evidence: &evidence, steps: &steps });
     let delivery = NewDelivery {
         sink: &notice.sink,
-        key: &notice.id(),
+        id: &notice.id(),
         incident: &notice.incident.id,
         kind: notice.kind,
         revision: notice.incident.revision,
         payload: &payload,
         time: now,
+        suppressed: None,
     };
     transaction.enqueue(&delivery).map(drop)
 }

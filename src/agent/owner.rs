@@ -1,23 +1,25 @@
 //! The one thread that owns the truth: it steps the pipeline and is the only writer of the store.
 
-use super::AgentError;
+use super::{AgentError, RunUntil};
 use super::call::{Call, Positions};
 use super::commit::{self, Pending};
-use super::deliver::{OutboxCall, Wake};
+use super::deliver::Wake;
 use super::outbox;
-use crate::clock::{Clock, from_system, monotonic, pause};
+use crate::clock::{Clock, monotonic, pause};
 use crate::event::{SourceId, Timestamp};
 use crate::fact::{Fact, FactKind};
 use crate::finding::Order;
 use crate::pipeline::{Effect, Input, Pipeline};
 use crate::sink::Sink;
 use crate::source::{Batch, SourceError};
-use crate::store::{RetentionPolicy, Store, StoreError};
+use crate::store::{Reader, RetentionPolicy, Store, StoreError};
 use crate::telemetry::{Stage, Telemetry};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// How long what owes nothing to anyone may wait for its commit.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -49,7 +51,9 @@ pub(super) struct Owner {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Clock,
     pub(super) stop: Arc<AtomicBool>,
-    pub(super) until_eof: bool,
+    pub(super) until: RunUntil,
+    /// The state folder.
+    pub(super) state: PathBuf,
     pub(super) pending: Pending,
     pub(super) progress: Progress,
 }
@@ -60,15 +64,17 @@ pub(super) struct Progress {
     pub(super) running: usize,
     /// Since when something waits for its commit, and when the newest of it was read.
     waiting: Option<(Instant, Timestamp)>,
+    /// Told once every source has ended.
+    ended: Option<oneshot::Sender<()>>,
     has_records: bool,
     ticked: Instant,
     retained: Instant,
 }
 
 impl Progress {
-    pub(super) fn new(running: usize) -> Self {
+    pub(super) fn new(running: usize, ended: oneshot::Sender<()>) -> Self {
         let now = monotonic();
-        Self { running, waiting: None, has_records: false, ticked: now, retained: now }
+        Self { running, waiting: None, ended: Some(ended), has_records: false, ticked: now, retained: now }
     }
 }
 
@@ -93,13 +99,10 @@ impl Owner {
             }
             self.on_time()?;
         }
-        if self.until_eof {
-            self.pipeline.step(Input::Flush, &mut self.pending.effects);
-        }
         self.commit()
     }
 
-    /// Answers the delivery workers after the sources have ended, until they are done.
+    /// How long to wait for a call before something else is due.
     fn patience(&self) -> Duration {
         let until = |since: Instant, every: Duration| every.saturating_sub(monotonic().duration_since(since));
         match self.progress.waiting {
@@ -123,7 +126,7 @@ impl Owner {
                 // A source that no longer waits for the answer has been stopped.
                 drop(reply.send(self.positions(source)?));
             }
-            Call::SourceEnded(source, result) => return self.source_ended(source, result),
+            Call::SourceEnded(source, result) => self.source_ended(source, result)?,
             Call::Outbox(call) => outbox::answer(self, call)?,
             Call::Order(order, reply) => drop(reply.send(self.order(&order)?)),
             Call::TestAlert(sink, reply) => drop(reply.send(outbox::test_alert(self, sink.as_deref())?)),
@@ -204,7 +207,7 @@ impl Owner {
                 commit::commit(&mut self.store, &self.pending, &self.sources, &self.outputs, now);
             match result {
                 Ok(()) => break,
-                Err(error) if error.is_final() => return Err(error.into()),
+                Err(error) if commit::is_final(&error) => return Err(error.into()),
                 Err(error) => self.failed(error)?,
             }
         }
@@ -273,27 +276,38 @@ impl Owner {
         Ok(name.and_then(|name| loaded.positions.remove(name)).unwrap_or_default())
     }
 
+    /// When the last source has come to its end, people are told where every incident stands, and
+    /// the agent begins to end: messages are still delivered.
     fn source_ended(
         &mut self,
         source: SourceId,
         result: Result<(), SourceError>,
-    ) -> Result<Next, AgentError> {
-        let is_error = result.is_err();
-        if let Err(error) = result {
-            let fact = Fact::told(FactKind::SourceErrors, Some(source), error.to_string());
-            self.telemetry.note(&fact);
-        }
-        if is_error && !self.until_eof {
-            return Ok(Next::GoOn);
+    ) -> Result<(), AgentError> {
+        let until_eof = self.until == RunUntil::EndOfInput;
+        match result {
+            Ok(()) => {}
+            Err(error) => {
+                let fact = Fact::told(FactKind::SourceErrors, Some(source), error.to_string());
+                self.telemetry.note(&fact);
+                if !until_eof {
+                    return Ok(());
+                }
+            }
         }
         self.progress.running = self.progress.running.saturating_sub(1);
-        let is_over = self.until_eof && self.progress.running == 0;
-        self.commit()?;
-        Ok(if is_over { Next::End } else { Next::GoOn })
+        if until_eof && self.progress.running == 0 {
+            self.pipeline.step(Input::Flush, &mut self.pending.effects);
+            self.commit()?;
+            if let Some(ended) = self.progress.ended.take() {
+                // Nobody waits for it when the agent was stopped at the same moment.
+                drop(ended.send(()));
+            }
+        }
+        Ok(())
     }
 
     fn order(&mut self, order: &Order) -> Result<Result<(), String>, AgentError> {
-        let stored = self.store.incident(&order.incident)?;
+        let stored = Reader::open(&self.state)?.incident(&order.incident)?.map(|detail| detail.incident);
         let mut effects = Vec::new();
         self.pipeline.step(Input::Order(order, stored, self.clock.now()), &mut effects);
         let refused = effects.iter().find_map(|effect| match effect {

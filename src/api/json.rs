@@ -8,8 +8,11 @@ use serde_json::{Map, Value, json};
 /// An incident without its evidence.
 pub fn incident_head(incident: &Incident) -> Value {
     let rule = &incident.rule;
-    let group: Map<String, Value> =
-        incident.group.iter().map(|(field, value)| (field.to_string(), Value::from(&**value))).collect();
+    let group: Map<String, Value> = incident
+        .group
+        .iter()
+        .map(|(field, value)| (field.to_string(), Value::from(&**value)))
+        .collect();
     json!({
         "id": &*incident.id.0, "rule": &*rule.id, "title": &*rule.title,
         "description": &*rule.description, "alert_type": rule.alert_type.as_str(),
@@ -23,15 +26,17 @@ pub fn incident_head(incident: &Incident) -> Value {
 /// An incident with everything about it.
 pub fn incident_detail(detail: &IncidentDetail) -> Value {
     let mut all = incident_head(&detail.incident);
-    let entry = |entry: &crate::finding::TimelineEntry| {
-        json!({"time": time(entry.time), "actor": &*entry.actor, "text": &*entry.text})
-    };
+    let entry = |entry: &crate::finding::TimelineEntry| json!({"time": time(entry.time), "actor": &*entry.actor, "text": &*entry.text});
     if let Some(object) = all.as_object_mut() {
         let events = detail.evidence.iter().map(|event| Value::Object(event.0.clone())).collect();
         object.insert("events".to_owned(), Value::Array(events));
         object.insert("timeline".to_owned(), detail.timeline.iter().map(entry).collect());
-        object.insert("steps".to_owned(), detail.steps.iter().map(|step| Value::from(&*step.text)).collect());
-        object.insert("deliveries".to_owned(), detail.deliveries.iter().map(delivery_row).collect());
+        object.insert(
+            "steps".to_owned(),
+            detail.steps.iter().map(|step| Value::from(&*step.text)).collect(),
+        );
+        object
+            .insert("deliveries".to_owned(), detail.deliveries.iter().map(delivery_row).collect());
     }
     all
 }
