@@ -18,6 +18,8 @@ pub mod clock;
 pub mod sink;
 pub mod source;
 pub mod store;
+// L3 process
+pub mod agent;
 // L4
 pub mod cli;
 pub mod shipped;

@@ -1,0 +1,3 @@
+//! The agent: everything that runs at the same time, and how it is started and stopped.
+
+pub mod deliver;
