@@ -32,6 +32,7 @@ pub mod store;
 // Process.
 pub mod config;
 pub mod api;
+pub mod agent;
 
 // Front.
 pub mod shipped;
