@@ -17,6 +17,7 @@ mod serve;
 mod supervise;
 
 pub use load::{Loaded, load};
+pub use serve::SOCKET;
 
 use crate::clock::Clock;
 use crate::config::{Config, Listen, TextError};
@@ -24,15 +25,14 @@ use crate::diagnostic::{Diagnostic, SourceText};
 use crate::store::{OpenOptions, Store, StoreError};
 use crate::telemetry::Telemetry;
 use call::{Call, Permits};
+use deliver::{Mode, OutboxPort, OwnerGone, Worker, WorkerParts};
 use owner::{Output, Owner, Progress};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 use supervise::Supervised;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How the agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Agent {
         let output = |output: crate::config::OutputConfig| Output {
             name: output.name,
             sink: Arc::from(output.sink),
-            wake: deliver::Wake::default(),
+            wake: Arc::default(),
         };
         let (say_ended, ended) = oneshot::channel();
         let owner = Owner {
@@ -145,6 +145,9 @@ impl Agent {
             clock,
             stop: Arc::clone(&stop),
             until,
+            state: config.state.clone(),
+            boot: format!("{}-{}", std::process::id(), Clock::System.now().nanos()),
+            in_hand: std::collections::BTreeMap::new(),
             pending: commit::Pending::default(),
             progress: Progress::new(sources.len(), say_ended),
         };
@@ -163,12 +166,8 @@ impl Agent {
         };
         let _inside = runtime.enter();
         let front = front.bind()?;
-        let workers: Vec<_> = self
-            .owner
-            .outputs
-            .iter()
-            .map(|output| deliver::Worker::new(&output.name, Arc::clone(&output.sink), output.wake.clone(), self.calls.clone()))
-            .collect();
+        let (mode, watched) = watch::channel(Mode::Run);
+        let workers = workers(&self.owner.outputs, &self.calls, &watched);
         let owner = self.owner;
         let owner = std::thread::Builder::new()
             .name("owner".to_owned())
@@ -178,10 +177,35 @@ impl Agent {
         for source in self.sources {
             threads.push(supervise::start(source).map_err(system)?);
         }
-        runtime.block_on(front.serve(workers, self.ended, self.until));
-        self.stop.store(true, Ordering::Relaxed);
+        runtime.block_on(async {
+            let workers: Vec<_> = workers.into_iter().map(|worker| tokio::spawn(worker.run())).collect();
+            let is_complete = front.serve(self.ended, self.until).await;
+            self.stop.store(true, Ordering::Relaxed);
+            mode.send_replace(if is_complete { Mode::Drain } else { Mode::Stop });
+            for worker in workers {
+                if !matches!(worker.await, Ok(Ok(()))) {
+                    tracing::warn!("an output ended before its messages were sent; they stay owed");
+                }
+            }
+        });
         finish(owner, threads, &self.calls)
     }
+}
+
+fn workers(outputs: &[Output], calls: &Sender<Call>, mode: &watch::Receiver<Mode>) -> Vec<Worker> {
+    let worker = |(number, output): (u64, &Output)| {
+        let calls = calls.clone();
+        Worker::new(WorkerParts {
+            name: Arc::from(&*output.name),
+            sink: Arc::clone(&output.sink),
+            port: OutboxPort::new(move |call| calls.send(Call::Outbox(call)).map_err(|_gone| OwnerGone)),
+            wake: Arc::clone(&output.wake),
+            mode: mode.clone(),
+            clock: Clock::System,
+            seed: (Clock::System.now().nanos() as u64).wrapping_add(number),
+        })
+    };
+    (0..).zip(outputs).map(worker).collect()
 }
 
 /// Joins the threads: the sources first, so that what they had read is committed.

@@ -34,6 +34,13 @@ pub(super) enum Call {
     Stop,
 }
 
+/// Answers a call. Who no longer waits has been stopped or has given up, and needs no answer.
+pub(super) fn reply<T>(to: oneshot::Sender<T>, answer: T) {
+    if to.send(answer).is_err() {
+        tracing::debug!("an answer came too late");
+    }
+}
+
 /// Batches that may wait for the owner; a source that has more waits itself.
 const BATCHES_MAX: usize = 8;
 

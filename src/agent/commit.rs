@@ -2,7 +2,7 @@
 
 use super::owner::Output;
 use crate::event::{SourceId, Timestamp};
-use crate::finding::{IncidentChange, Notice, NoticeKind};
+use crate::finding::{IncidentChange, Notice};
 use crate::pipeline::Effect;
 use crate::sink::NoticeView;
 use crate::source::Position;

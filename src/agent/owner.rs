@@ -1,25 +1,25 @@
 //! The one thread that owns the truth: it steps the pipeline and is the only writer of the store.
 
 use super::{AgentError, RunUntil};
-use super::call::{Call, Positions};
+use super::call::{Call, Positions, reply};
 use super::commit::{self, Pending};
-use super::deliver::Wake;
-use super::outbox;
+use super::outbox::{self, InHand};
 use crate::clock::{Clock, monotonic, pause};
 use crate::event::{SourceId, Timestamp};
 use crate::fact::{Fact, FactKind};
 use crate::finding::Order;
 use crate::pipeline::{Effect, Input, Pipeline};
-use crate::sink::Sink;
+use crate::sink::{Sink, envelope};
 use crate::source::{Batch, SourceError};
 use crate::store::{Reader, RetentionPolicy, Store, StoreError};
 use crate::telemetry::{Stage, Telemetry};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// How long what owes nothing to anyone may wait for its commit.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(super) struct Output {
     pub(super) name: Box<str>,
     pub(super) sink: Arc<dyn Sink>,
     /// Wakes its delivery worker.
-    pub(super) wake: Wake,
+    pub(super) wake: Arc<Notify>,
 }
 
 /// See the module's documentation.
@@ -54,6 +54,10 @@ pub(super) struct Owner {
     pub(super) until: RunUntil,
     /// The state folder.
     pub(super) state: PathBuf,
+    /// Names this run in the leases of the outbox.
+    pub(super) boot: String,
+    /// Messages that delivery workers have in hand, by row; at most one an output.
+    pub(super) in_hand: BTreeMap<i64, InHand>,
     pub(super) pending: Pending,
     pub(super) progress: Progress,
 }
@@ -121,17 +125,18 @@ impl Owner {
                     self.commit()?;
                 }
             }
-            Call::Positions(source, reply) => {
+            Call::Positions(source, to) => {
                 self.commit()?;
-                // A source that no longer waits for the answer has been stopped.
-                drop(reply.send(self.positions(source)?));
+                if to.send(self.positions(source)?).is_err() {
+                    tracing::debug!("a source was stopped before it started");
+                }
             }
             Call::SourceEnded(source, result) => self.source_ended(source, result)?,
-            Call::Outbox(call) => outbox::answer(self, call)?,
-            Call::Order(order, reply) => drop(reply.send(self.order(&order)?)),
-            Call::TestAlert(sink, reply) => drop(reply.send(outbox::test_alert(self, sink.as_deref())?)),
-            Call::Requeue(row, reply) => drop(reply.send(outbox::requeue(self, row))),
-            Call::Purge(reply) => drop(reply.send(outbox::purge(self))),
+            Call::Outbox(call) => outbox::answer(self, call),
+            Call::Order(order, to) => reply(to, self.order(&order)?),
+            Call::TestAlert(sink, to) => reply(to, outbox::test_alert(self, sink.as_deref())),
+            Call::Requeue(row, to) => reply(to, outbox::requeue(self, row)),
+            Call::Purge(to) => reply(to, outbox::purge(self)),
             Call::Stop => return Ok(Next::End),
         }
         Ok(Next::GoOn)
@@ -242,7 +247,7 @@ impl Owner {
             }
         }
         if has_sent {
-            self.outputs.iter().for_each(|output| output.wake.wake());
+            self.outputs.iter().for_each(|output| output.wake.notify_one());
         }
     }
 
@@ -252,7 +257,7 @@ impl Owner {
         let mut lines = Vec::new();
         self.pending.effects.retain(|effect| {
             let Effect::Event(event) = effect else { return true };
-            lines.extend(crate::sink::event_line(event).into_bytes());
+            envelope::event_line(event, &mut lines);
             false
         });
         if lines.is_empty() {
@@ -299,8 +304,7 @@ impl Owner {
             self.pipeline.step(Input::Flush, &mut self.pending.effects);
             self.commit()?;
             if let Some(ended) = self.progress.ended.take() {
-                // Nobody waits for it when the agent was stopped at the same moment.
-                drop(ended.send(()));
+                reply(ended, ());
             }
         }
         Ok(())

@@ -79,21 +79,18 @@ fn bind_port(address: SocketAddr) -> Result<tokio::net::TcpListener, AgentError>
 }
 
 impl Bound {
-    /// Serves until the agent is to end. What ends it: a signal, or the end of all input.
-    pub(super) async fn serve(self, ended: oneshot::Receiver<()>, until: RunUntil) {
+    /// Serves until the agent is to end: true at the end of all input, false after a signal.
+    pub(super) async fn serve(self, ended: oneshot::Receiver<()>, until: RunUntil) -> bool {
         let socket = axum::serve(self.socket, api::private(self.context.clone()));
         tokio::spawn(async move { socket.await });
         if let Some(listener) = self.metrics {
             let metrics = axum::serve(listener, api::public(self.context));
             tokio::spawn(async move { metrics.await });
         }
-        match until {
-            RunUntil::Stopped => stopped().await,
-            RunUntil::EndOfInput => tokio::select! {
-                () = stopped() => {}
-                // A dropped sender means that the owner has ended: there is nothing to wait for.
-                _ = ended => {}
-            },
+        tokio::select! {
+            () = stopped() => false,
+            // A dropped sender means that the owner has ended: there is nothing to wait for.
+            told = ended => told.is_ok() && until == RunUntil::EndOfInput,
         }
     }
 }
