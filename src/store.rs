@@ -96,17 +96,11 @@ impl Store {
         folder::create(folder)?;
         let lock = Lock::take(folder)?;
         let path = folder::create_database(folder)?;
-        let mut sql = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.busy_timeout)?;
-        let found = schema::identify(&path, &sql)?;
-        let failed = |error| StoreError::from_sql(&path, error);
-        if found.is_none() {
-            // Only a file without tables can take this setting.
-            sql.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
-        } else if options.check == Check::Quick {
-            quick_check(&path, &sql)?;
-        }
-        configure(&path, &sql)?;
-        schema::migrate(&mut sql, found.unwrap_or(0)).map_err(failed)?;
+        let sql = match prepare(&path, options) {
+            // The agent must start on a full disk too, to deliver what it owes.
+            Err(StoreError::Full { .. }) if Reserve::discard(folder)? => prepare(&path, options)?,
+            result => result?,
+        };
         let reserve = Reserve::open(folder, options.reserve_bytes)?;
         let size_max = options.size_max;
         let mut store = Self { sql, path, reserve, size_max, recovered: 0, _lock: lock };
@@ -262,6 +256,22 @@ const PAGE_BYTES: u64 = 4096;
 /// Bytes the write-ahead log keeps on disk once it was larger.
 const WAL_KEPT_BYTES: i64 = 4 * 1024 * 1024;
 const STATEMENTS_MAX: usize = 64;
+
+/// The writer's connection, to a sound database of the present version.
+fn prepare(path: &Path, options: &OpenOptions) -> Result<Connection, StoreError> {
+    let mut sql = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.busy_timeout)?;
+    let found = schema::identify(path, &sql)?;
+    let failed = |error| StoreError::from_sql(path, error);
+    if found.is_none() {
+        // Only a file without tables can take this setting.
+        sql.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
+    } else if options.check == Check::Quick {
+        quick_check(path, &sql)?;
+    }
+    configure(path, &sql)?;
+    schema::migrate(&mut sql, found.unwrap_or(0)).map_err(failed)?;
+    Ok(sql)
+}
 
 fn connect(path: &Path, mode: OpenFlags, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;

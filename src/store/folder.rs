@@ -114,6 +114,13 @@ impl Reserve {
         Ok(reserve)
     }
 
+    /// Gives up the space that an earlier run kept back; `false` if there is none.
+    pub(super) fn discard(folder: &Path) -> Result<bool, StoreError> {
+        let path = folder.join(RESERVE);
+        let kept = path.exists();
+        Self { path, bytes: 0, kept }.release()
+    }
+
     /// Whether the space is kept back now.
     pub(super) const fn is_kept(&self) -> bool {
         self.kept

@@ -253,27 +253,29 @@ pub(super) fn claim(
         return Ok(None);
     }
     // Rows whose pause is over queue up among those that are due, by age.
-    sql.prepare_cached(
-        "UPDATE delivery SET next_at = 0 WHERE id IN
-         (SELECT id FROM delivery WHERE sink = ?1 AND state = 'ready' AND blocked = 0
-          AND next_at > 0 AND next_at <= ?2 ORDER BY next_at LIMIT ?3)",
-    )?
-    .execute(params![request.sink, request.now.nanos(), MOVED_MAX])?;
+    sql.prepare_cached(MAKE_DUE)?.execute(params![request.sink, request.now.nanos(), MOVED_MAX])?;
     let lease = i64::try_from(request.lease.as_nanos()).unwrap_or(i64::MAX);
-    sql.prepare_cached(
-        "UPDATE delivery SET state = 'inflight', attempts = attempts + 1,
-                first_at = coalesce(first_at, ?2), lease_until = ?3, lease_boot = ?4
-         WHERE id = (SELECT id FROM delivery WHERE sink = ?1 AND state = 'ready' AND blocked = 0
-                     AND next_at = 0 ORDER BY id LIMIT 1)
-         RETURNING id, attempts, idem_key, incident, kind, revision, payload, failures,
-                   maybe_delivered, created_at, first_at",
-    )?
-    .query_row(
-        params![request.sink, request.now.nanos(), request.now.plus(lease).nanos(), request.boot],
-        read_claimed,
-    )
-    .optional()
+    let lease_until = request.now.plus(lease).nanos();
+    sql.prepare_cached(TAKE)?
+        .query_row(
+            params![request.sink, request.now.nanos(), lease_until, request.boot],
+            read_claimed,
+        )
+        .optional()
 }
+
+const MAKE_DUE: &str = "
+    UPDATE delivery SET next_at = 0 WHERE id IN
+    (SELECT id FROM delivery WHERE sink = ?1 AND state = 'ready' AND blocked = 0
+     AND next_at > 0 AND next_at <= ?2 ORDER BY next_at LIMIT ?3)";
+
+const TAKE: &str = "
+    UPDATE delivery SET state = 'inflight', attempts = attempts + 1,
+           first_at = coalesce(first_at, ?2), lease_until = ?3, lease_boot = ?4
+    WHERE id = (SELECT id FROM delivery WHERE sink = ?1 AND state = 'ready' AND blocked = 0
+                AND next_at = 0 ORDER BY id LIMIT 1)
+    RETURNING id, attempts, idem_key, incident, kind, revision, payload, failures,
+              maybe_delivered, created_at, first_at";
 
 fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
     Ok(Claimed {
@@ -490,3 +492,6 @@ pub(super) fn pull_back(
     .execute(params![sink, now.nanos().max(1), horizon.nanos(), MOVED_MAX])
     .map(|rows| rows as u64)
 }
+
+#[cfg(test)]
+mod tests;
