@@ -44,7 +44,7 @@ const LAYERS: &[Layer] = &[
     Layer { title: "shipped", modules: &["shipped"], inside: Inside::LeftOnly, uses: 1 },
     Layer {
         title: "process",
-        modules: &["config", "report", "agent", "api"],
+        modules: &["config", "report", "api", "agent"],
         inside: Inside::LeftOnly,
         uses: 4,
     },
@@ -370,7 +370,7 @@ mod tests {
             ("src/source/file.rs", "use crate::clock::Clock; use crate::source::Batch;"),
             ("src/finding.rs", "use crate::event::Timestamp;"),
             ("src/config.rs", "fn a() { crate::shipped::rules(); crate::sink::KINDS; }"),
-            ("src/api.rs", "use crate::agent::Agent; use crate::store::Store;"),
+            ("src/agent.rs", "use crate::api::Context; use crate::store::Store;"),
             ("src/cli.rs", "use crate::pipeline::Pipeline;"),
             ("src/sink.rs", "#[cfg(test)] mod tests { use crate::store::Store; }"),
         ] {
