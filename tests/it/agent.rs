@@ -38,12 +38,14 @@ fn webhook(mut statuses: Vec<u16>) -> (String, Receiver<(Vec<String>, String)>) 
             }
             let length = head.iter().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+                name.eq_ignore_ascii_case("content-length")
+                    .then(|| value.trim().parse::<usize>().unwrap())
             });
             let mut body = vec![0; length.unwrap_or(0)];
             reader.read_exact(&mut body).unwrap();
             let status = if statuses.is_empty() { 204 } else { statuses.remove(0) };
-            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let answer =
+                format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             drop(stream.write_all(answer.as_bytes()));
             if tell.send((head, String::from_utf8(body).unwrap())).is_err() {
                 return;
@@ -96,7 +98,8 @@ fn a_rotated_log_is_read_to_its_end_and_on() {
     let path = shop.folder.path().join("auth.log");
     fs::rename(&path, shop.folder.path().join("auth.log.1")).unwrap();
     // Written to the renamed file before the writer noticed, then to the new one.
-    let mut old = fs::OpenOptions::new().append(true).open(shop.folder.path().join("auth.log.1")).unwrap();
+    let mut old =
+        fs::OpenOptions::new().append(true).open(shop.folder.path().join("auth.log.1")).unwrap();
     old.write_all(failure(104, "203.0.113.9", 4).as_bytes()).unwrap();
     attack(&shop, "203.0.113.9", 105, 1);
     shop.wait("the window over the rotation", |shop| !shop.incidents().is_empty());
@@ -120,7 +123,8 @@ fn a_dead_output_holds_nothing_up_and_gets_everything_once_it_lives() {
         let line = head.iter().find(|line| line.to_lowercase().starts_with(name)).unwrap();
         line.split_once(": ").unwrap().1.to_owned()
     };
-    let ids: BTreeSet<String> = attempts.iter().map(|(head, _)| header(head, "webhook-id")).collect();
+    let ids: BTreeSet<String> =
+        attempts.iter().map(|(head, _)| header(head, "webhook-id")).collect();
     assert_eq!(ids.len(), 1, "one id over all attempts");
     let bodies: BTreeSet<&String> = attempts.iter().map(|(_, body)| body).collect();
     assert_eq!(bodies.len(), 1, "one body over all attempts");
@@ -132,12 +136,17 @@ fn a_dead_output_holds_nothing_up_and_gets_everything_once_it_lives() {
 
 #[test]
 fn events_pass_to_a_file_with_stable_ids() {
-    let shop = Shop::with("agent-events", "  all: {kind: file, path: ./events.jsonl, send: [events]}\n", "");
+    let shop = Shop::with(
+        "agent-events",
+        "  all: {kind: file, path: ./events.jsonl, send: [events]}\n",
+        "",
+    );
     shop.log(&noise(10, 3));
     shop.log(&failure(20, "203.0.113.9", 1));
     shop.run_to_end();
     let text_of_file = fs::read_to_string(shop.folder.path().join("events.jsonl")).unwrap();
-    let events: Vec<Json> = text_of_file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<Json> =
+        text_of_file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 4);
     assert!(events.iter().all(|event| event["type"] == "event"));
     assert_eq!(events[3]["data"]["source.ip"], "203.0.113.9");
@@ -151,7 +160,12 @@ fn events_pass_to_a_file_with_stable_ids() {
 #[test]
 fn what_cannot_work_is_refused_with_a_place_and_nothing_starts() {
     let cases = [
-        ("api: {listen: \"off\"}", "apy: {listen: \"off\"}", "unknown configuration key `apy`", "did you mean `api`?"),
+        (
+            "api: {listen: \"off\"}",
+            "apy: {listen: \"off\"}",
+            "unknown configuration key `apy`",
+            "did you mean `api`?",
+        ),
         ("kind: file, paths", "kind: flie, paths", "unknown source `flie`", "did you mean `file`?"),
         ("format: syslog", "format: sysloq", "unknown format `sysloq`", "did you mean `syslog`?"),
         ("timezone: UTC", "timezone: Mars", "unknown time zone `Mars`", "Europe/Paris"),
@@ -163,7 +177,10 @@ fn what_cannot_work_is_refused_with_a_place_and_nothing_starts() {
         let output = shop.tripline(&["run", "--config", "tripline.yml"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("tripline.yml:") && said.contains(message) && said.contains(hint), "{said}");
+        assert!(
+            said.contains("tripline.yml:") && said.contains(message) && said.contains(hint),
+            "{said}"
+        );
         assert!(!shop.folder.path().join("state").exists(), "nothing was started");
     }
 }
@@ -171,11 +188,17 @@ fn what_cannot_work_is_refused_with_a_place_and_nothing_starts() {
 #[test]
 fn a_bad_rule_is_refused_with_its_place() {
     let shop = Shop::new("agent-bad-rule");
-    shop.folder.write("rules/bad.yml", "title: x\nlogsource: {product: linux}\ndetection:\n  a: {b|frob: c}\n  condition: a\n");
+    shop.folder.write(
+        "rules/bad.yml",
+        "title: x\nlogsource: {product: linux}\ndetection:\n  a: {b|frob: c}\n  condition: a\n",
+    );
     let output = shop.tripline(&["run", "--config", "tripline.yml"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("bad.yml:4:") && said.contains("frob") && said.contains("hint:"), "{said}");
+    assert!(
+        said.contains("bad.yml:4:") && said.contains("frob") && said.contains("hint:"),
+        "{said}"
+    );
     assert!(!shop.folder.path().join("state").exists());
 }
 
@@ -187,14 +210,19 @@ fn a_damaged_newer_or_used_store_is_refused_and_nothing_is_read() {
     let before = shop.told().len();
     attack(&shop, "203.0.113.20", 300, 5);
     let agent = shop.start();
-    shop.wait("the agent to run", |shop| shop.tripline(&["status", "--config", "tripline.yml"]).status.success());
+    shop.wait("the agent to run", |shop| {
+        shop.tripline(&["status", "--config", "tripline.yml"]).status.success()
+    });
     shop.wait("its incident", |shop| shop.told().len() > before);
     let output = shop.tripline(&["run", "--config", "tripline.yml", "--until-eof"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("pid {}", agent.id())));
     agent.kill();
     let before = shop.told().len();
     let database = fs::read_dir(shop.folder.path().join("state")).unwrap().filter_map(Result::ok);
-    let database = database.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "db")).unwrap();
+    let database = database
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|e| e == "db"))
+        .unwrap();
     for suffix in ["-wal", "-shm"] {
         drop(fs::remove_file(format!("{}{suffix}", database.display())));
     }

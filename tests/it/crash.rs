@@ -98,10 +98,13 @@ fn pieces(seed: u64, count: usize) -> Vec<String> {
     let text: String = lines.into_iter().map(|(_, line)| line).collect();
     let bytes = text.as_bytes();
     // Cuts fall anywhere, also within a line.
-    let mut cuts: Vec<usize> = (1..count).map(|_| random.below(bytes.len() as u64) as usize).collect();
+    let mut cuts: Vec<usize> =
+        (1..count).map(|_| random.below(bytes.len() as u64) as usize).collect();
     cuts.extend([0, bytes.len()]);
     cuts.sort_unstable();
-    cuts.windows(2).map(|pair| String::from_utf8_lossy(&bytes[pair[0]..pair[1]]).into_owned()).collect()
+    cuts.windows(2)
+        .map(|pair| String::from_utf8_lossy(&bytes[pair[0]..pair[1]]).into_owned())
+        .collect()
 }
 
 /// The incidents without what differs between two folders: the identity of the file.

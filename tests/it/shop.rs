@@ -115,7 +115,8 @@ impl Shop {
 
     pub(crate) fn start(&self) -> Agent {
         let log = fs::File::create(self.folder.path().join("agent.err")).unwrap();
-        let child = self.command().args(["run", "--config", "tripline.yml"]).stderr(log).spawn().unwrap();
+        let child =
+            self.command().args(["run", "--config", "tripline.yml"]).stderr(log).spawn().unwrap();
         Agent(child)
     }
 
@@ -125,7 +126,12 @@ impl Shop {
     }
 
     pub(crate) fn tripline(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
+        self.command()
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap()
     }
 
     fn command(&self) -> Command {
@@ -137,7 +143,10 @@ impl Shop {
     /// The lines of the output, and that each is whole.
     pub(crate) fn told(&self) -> Vec<Json> {
         let text = fs::read_to_string(self.folder.path().join("out.jsonl")).unwrap_or_default();
-        text.lines().filter(|line| !line.is_empty()).filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter(|line| !line.is_empty())
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Every message once, by id and type; a repeated one must be the same to the letter.
@@ -156,7 +165,8 @@ impl Shop {
     pub(crate) fn incidents(&self) -> BTreeMap<String, Json> {
         let mut latest: BTreeMap<String, (u64, Json)> = BTreeMap::new();
         for ((id, _), message) in self.messages() {
-            let revision = id.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+            let revision =
+                id.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0);
             let data = message["data"].clone();
             let entry = latest.entry(text(&data["id"])).or_insert((0, Json::Null));
             if revision >= entry.0 {
@@ -213,11 +223,16 @@ pub(crate) fn clock(second: u64) -> String {
 /// One failed login, as the one line that tells it.
 pub(crate) fn failure(second: u64, ip: &str, session: u64) -> String {
     let time = clock(second);
-    format!("{time} pos7 sshd[{session}]: Failed password for root from {ip} port {} ssh2\n", 1_024 + session % 60_000)
+    format!(
+        "{time} pos7 sshd[{session}]: Failed password for root from {ip} port {} ssh2\n",
+        1_024 + session % 60_000
+    )
 }
 
 /// Lines that no rule looks for.
 pub(crate) fn noise(second: u64, lines: u64) -> String {
     let time = clock(second);
-    (0..lines).map(|n| format!("{time} pos7 CRON[{n}]: (root) CMD (/usr/bin/till-sync {n})\n")).collect()
+    (0..lines)
+        .map(|n| format!("{time} pos7 CRON[{n}]: (root) CMD (/usr/bin/till-sync {n})\n"))
+        .collect()
 }

@@ -122,11 +122,14 @@ fn attempt_lines(
         // Several lines about one failure count once; the oracle counts the last.
         0 => {
             push(format!("{head} Invalid user bob from {ip} port {}", 2_000 + session), 0);
-            let pam = "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser=";
+            let pam =
+                "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser=";
             push(format!("{head} {pam} rhost={ip} "), 0);
             push(format!("{head} Failed password for invalid user bob {from}"), 1);
         }
-        1 => push(format!("{head} message repeated 3 times: [ Failed password for root {from}]"), 3),
+        1 => {
+            push(format!("{head} message repeated 3 times: [ Failed password for root {from}]"), 3)
+        }
         _ => push(format!("{head} Failed password for root {from}"), 1),
     }
 }
@@ -157,7 +160,9 @@ fn oracle(world: &World) -> Episodes {
         let mut running: Option<(u64, u64)> = None;
         let mut last = 0;
         for (index, (second, weight)) in failures.iter().enumerate() {
-            if second - last > WINDOW && let Some(episode) = running.take() {
+            if second - last > WINDOW
+                && let Some(episode) = running.take()
+            {
                 found.entry(ip.clone()).or_default().push(episode);
             }
             last = *second;
@@ -205,7 +210,11 @@ impl Disk {
                     assert_eq!(before, None, "{} was owed twice", notice.id());
                 }
                 Effect::Incident(IncidentChange::Evidence(id, event)) => {
-                    let is_new = self.evidence.entry(id.to_string()).or_default().insert(event.id().to_owned());
+                    let is_new = self
+                        .evidence
+                        .entry(id.to_string())
+                        .or_default()
+                        .insert(event.id().to_owned());
                     assert!(is_new, "evidence {} of {id} came twice", event.id());
                 }
                 Effect::Finding(finding, _) => {
@@ -229,7 +238,8 @@ fn pipeline(disk: &Disk) -> Pipeline {
     assert!(problems.is_empty(), "{problems:?}");
     let (rules, problems) = Ruleset::load(&[SourceText::new("brute.yml", BRUTE_FORCE)], &mut names);
     assert!(problems.is_empty(), "{problems:?}");
-    let source = SourceSetup { format: parsers.format("syslog").unwrap(), options: ParseOptions::default() };
+    let source =
+        SourceSetup { format: parsers.format("syslog").unwrap(), options: ParseOptions::default() };
     let mut pipeline = Pipeline::new(Setup {
         names,
         parsers: Arc::new(parsers),
@@ -343,6 +353,10 @@ fn crashes_and_batch_borders_change_nothing_that_is_kept_or_told() {
 fn the_same_seed_gives_the_same_bytes() {
     for seed in 0..20 {
         let how = Drive { seed, commit_every: 10, crash_every: 50 };
-        assert_eq!(drive(&World::new(seed), how), drive(&World::new(seed), how), "TRIPLINE_SEED={seed}");
+        assert_eq!(
+            drive(&World::new(seed), how),
+            drive(&World::new(seed), how),
+            "TRIPLINE_SEED={seed}"
+        );
     }
 }
