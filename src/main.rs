@@ -1,3 +1,7 @@
-//! The `tripline` program.
+//! The `tripline` program: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tripline::cli::run(std::env::args_os())
+}
