@@ -351,9 +351,9 @@ async fn after_an_outage_everything_that_waits_goes_at_once() {
     let names: Vec<&'static str> = vec!["a", "b", "c", "d", "e", "f", "g", "h"];
     bench.owe(names.iter().zip(1..).map(|(name, row)| (row, *name, 1)));
     let _worker = bench.spawn(3);
-    sleep(6 * HOUR).await;
+    sleep(2 * HOUR).await;
     let attempts = bench.settled().len();
-    assert!((70..1_500).contains(&attempts), "{attempts} attempts in six hours");
+    assert!((20..500).contains(&attempts), "{attempts} attempts in two hours");
     down.store(false, Ordering::Relaxed);
     let before = Instant::now();
     bench.finished(HOUR).await;
@@ -512,7 +512,7 @@ async fn a_clock_set_back_by_hours_delays_nothing_by_hours() {
 /// order.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_overtaken_whatever_happens() {
-    for seed in 0..30 {
+    for seed in 0..20 {
         let mut chance = policy::Jitter(seed);
         let mut below =
             move |most: u64| chance.up_to(Duration::from_nanos(most - 1)).as_nanos() as u64;
