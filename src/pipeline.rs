@@ -188,11 +188,11 @@ impl Pipeline {
 
     /// The event of a record again, as it was when it matched.
     pub fn flatten(&mut self, evidence: &Evidence) -> Option<FlatEvent> {
-        let arena = std::mem::take(&mut self.arena);
+        let (arena, parsers) = (std::mem::take(&mut self.arena), Arc::clone(&self.parsers));
         let raw = evidence.as_raw();
         let mut flat = None;
         let counted = self.normalized;
-        self.each_event(&raw, &arena, |pipeline, event| {
+        self.each_event(&raw, &parsers, &arena, |pipeline, event| {
             if event.part == evidence.part {
                 flat = Some(FlatEvent::from_event(&event, &pipeline.names));
             }
@@ -209,8 +209,8 @@ impl Pipeline {
 
     fn record(&mut self, raw: &RawRecord<'_>, out: &mut Vec<Effect>) {
         self.counters.record(raw);
-        let arena = std::mem::take(&mut self.arena);
-        self.each_event(raw, &arena, |pipeline, event| pipeline.event(&event, raw, out));
+        let (arena, parsers) = (std::mem::take(&mut self.arena), Arc::clone(&self.parsers));
+        self.each_event(raw, &parsers, &arena, |pipeline, event| pipeline.event(&event, raw, out));
         self.recycle(arena);
         self.settle(out);
         if let Some(watermark) = self.progress.due() {
@@ -221,11 +221,12 @@ impl Pipeline {
     fn each_event<'a>(
         &mut self,
         raw: &RawRecord<'a>,
+        parsers: &'a Parsers,
         arena: &'a Bump,
         mut with: impl FnMut(&mut Self, Event<'a>),
     ) {
         let Some(source) = self.sources.get(usize::from(raw.source.0)) else { return };
-        let records = self.parsers.parse(source.format, &source.options, &self.names, raw, arena);
+        let records = parsers.parse(source.format, &source.options, &self.names, raw, arena);
         for (part, record) in (0_u32..).zip(records) {
             let event = normalize(record, raw, part, &self.names, arena, &mut self.normalized);
             with(self, event);

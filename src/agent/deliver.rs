@@ -16,11 +16,12 @@ use crate::clock::Clock;
 use crate::event::Timestamp;
 use crate::fact::FactKind;
 use crate::sink::{Message, Outcome, Sink};
-use policy::{Policy, Verdict};
+use policy::{DOUBTFUL_MAX, Policy, Verdict};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// How long a running attempt may still take when the agent stops.
@@ -132,12 +133,15 @@ pub enum SinkState {
     },
 }
 
-/// A question or an order to the owner of the store. An answer that never comes (the reply is
-/// dropped) says that the store failed; it is asked again.
+/// A question or an order to the owner of the store, who takes them in order until the last worker
+/// has ended. An answer that never comes (the reply is dropped) says that the store failed; it is
+/// asked again.
 #[derive(Debug)]
 pub enum OutboxCall {
-    /// Takes the oldest message owed to `sink` that is due at `now` and whose incident has no
-    /// older one owed to the same output; counts the attempt; durable before the answer.
+    /// Takes the message owed to `sink` that has been due the longest at `now` (then the oldest),
+    /// of those whose incident has no older one owed to the same output; counts the attempt;
+    /// durable before the answer. What was in flight when the agent last ended is owed again, with
+    /// one more in `maybe_delivered`.
     Claim {
         /// The output's name.
         sink: Arc<str>,
@@ -237,7 +241,7 @@ pub struct WorkerParts {
     pub sink: Arc<dyn Sink>,
     /// The way to what is owed.
     pub port: OutboxPort,
-    /// Notified after each commit that made something owed to this output.
+    /// `notify_one` after each commit that made something owed to this output.
     pub wake: Arc<Notify>,
     /// What to do; when its sender is gone, the worker stops.
     pub mode: watch::Receiver<Mode>,
@@ -273,7 +277,8 @@ impl From<OwnerGone> for End {
 impl Worker {
     /// A worker that has done nothing yet.
     pub fn new(parts: WorkerParts) -> Self {
-        let policy = Policy::new(parts.sink.is_idempotent(), parts.seed);
+        let doubtful_max = if parts.sink.is_idempotent() { u32::MAX } else { DOUBTFUL_MAX };
+        let policy = Policy::new(doubtful_max, parts.seed);
         let seen = (parts.clock.now(), Instant::now());
         Self { parts, policy, told: SinkState::Up, seen }
     }
@@ -342,17 +347,20 @@ impl Worker {
             now: self.parts.clock.now(),
         };
         let sink = Arc::clone(&self.parts.sink);
-        // A task of its own, so that even a panic in an output costs only this message.
-        let mut task = tokio::spawn(async move { sink.send(&message).await });
+        // A task of its own, so that even a panic in an output costs only this message; in a set,
+        // so that it ends with the worker.
+        let mut task = JoinSet::new();
+        task.spawn(async move { sink.send(&message).await });
         tokio::select! {
             biased;
-            ended = &mut task => Some(ended.unwrap_or_else(|_| Outcome::Permanent {
-                why: "the output failed inside; this is a bug of tripline".to_owned(),
-            })),
-            () = stopped(self.parts.mode.clone()) => {
-                task.abort();
-                None
-            }
+            ended = task.join_next() => match ended {
+                Some(Ok(outcome)) => Some(outcome),
+                Some(Err(error)) if error.is_panic() => Some(Outcome::Permanent {
+                    why: "the output failed inside; this is a bug of tripline".to_owned(),
+                }),
+                Some(Err(_)) | None => None,
+            },
+            () = stopped(self.parts.mode.clone()) => None,
         }
     }
 
@@ -390,7 +398,7 @@ impl Worker {
         tokio::select! {
             () = asleep => Ok(()),
             () = self.parts.wake.notified() => Ok(()),
-            changed = self.parts.mode.changed() => changed.map_err(|_| End::Asked),
+            changed = self.parts.mode.changed() => changed.map_err(|_sender_gone| End::Asked),
         }
     }
 

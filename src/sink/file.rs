@@ -45,7 +45,7 @@ fn build(entry: &Node, problems: &mut Problems) -> Option<Box<dyn Sink>> {
     Some(Box::new(FileSink { carried: carried?, log: Lines(Arc::new(Mutex::new(log))) }))
 }
 
-/// A relative path is relative to the file it is written in.
+/// The configuration has made a relative path relative to itself.
 fn read_path(entry: &Node, problems: &mut Problems) -> Option<PathBuf> {
     let Some(node) = entry.get("path") else {
         problems.error_hint(entry.place, "this output has no `path`", "path: ./incidents.jsonl");
@@ -57,8 +57,7 @@ fn read_path(entry: &Node, problems: &mut Problems) -> Option<PathBuf> {
         problems.error(node.place, format!("`{}` is not the path of a file", text.escape_debug()));
         return None;
     }
-    let base = Path::new(&*problems.source().path).parent().unwrap_or(Path::new(""));
-    Some(base.join(text))
+    Some(PathBuf::from(text))
 }
 
 fn read_rotate(entry: &Node, problems: &mut Problems) -> Option<u64> {

@@ -87,11 +87,7 @@ pub(super) fn flat(number: i64, text: &str) -> FlatEvent {
 
 /// Builds an entry of the configuration, as the configuration does it.
 pub(super) fn build(text: &str) -> (Option<Box<dyn Sink>>, Vec<String>) {
-    build_in("tripline.yml", text)
-}
-
-pub(super) fn build_in(path: &str, text: &str) -> (Option<Box<dyn Sink>>, Vec<String>) {
-    let source = SourceText::new(path, text);
+    let source = SourceText::new("tripline.yml", text);
     let entry = yaml::parse(&source).unwrap().remove(0);
     let mut problems = Problems::new(&source);
     let sink = kind::find("output", KINDS, &entry, &mut problems)

@@ -21,7 +21,7 @@ pub const BREAKER_BASE: Duration = Duration::from_secs(5);
 /// The longest such pause.
 pub const BREAKER_MAX: Duration = Duration::from_mins(5);
 /// Attempts that may have arrived, at an output that cannot tell a repetition.
-pub const AMBIGUOUS_MAX: u32 = 2;
+pub const DOUBTFUL_MAX: u32 = 2;
 /// A wall clock that is set back further than this is noticed.
 pub const CLOCK_JUMP: Duration = Duration::from_mins(1);
 
@@ -37,7 +37,7 @@ pub struct Verdict {
 /// What is known about one output, and when it may be sent to.
 #[derive(Debug)]
 pub struct Policy {
-    is_idempotent: bool,
+    doubtful_max: u32,
     jitter: Jitter,
     gate: Gate,
     throttles: u32,
@@ -57,10 +57,11 @@ enum Gate {
 }
 
 impl Policy {
-    /// An output of which nothing is known yet.
-    pub fn new(is_idempotent: bool, seed: u64) -> Self {
+    /// An output of which nothing is known yet, and to which a message is sent again at most until
+    /// `doubtful_max` attempts may have delivered it.
+    pub fn new(doubtful_max: u32, seed: u64) -> Self {
         let gate = Gate::Closed { failures: 0 };
-        Self { is_idempotent, jitter: Jitter(seed), gate, throttles: 0, patience: None }
+        Self { doubtful_max, jitter: Jitter(seed), gate, throttles: 0, patience: None }
     }
 
     /// Until when nothing may be sent; `None` if something may be at `now`.
@@ -75,13 +76,15 @@ impl Policy {
 
     /// What to do with a message instead of sending it, if it must not be sent.
     pub fn refuse(&self, owed: &Owed) -> Option<Settlement> {
-        let refused = !self.is_idempotent && owed.maybe_delivered >= AMBIGUOUS_MAX;
-        refused.then(|| Settlement::Dead { error: twice("the answer never came") })
+        let refused = owed.maybe_delivered >= self.doubtful_max;
+        refused
+            .then(|| Settlement::Dead { error: doubtful(owed.maybe_delivered, "no answer came") })
     }
 
     /// Decides about a message and its output after an attempt.
     pub fn judge(&mut self, owed: &Owed, outcome: Outcome, now: Timestamp) -> Verdict {
         let was_up = matches!(self.gate, Gate::Closed { .. });
+        self.patience.take_if(|(until, _)| *until <= now);
         let settlement = match outcome {
             Outcome::Done => {
                 self.answered();
@@ -102,7 +105,7 @@ impl Policy {
                 if let Some(after) = after {
                     self.patience = Some((later(now, after), why.clone()));
                 }
-                self.again(owed, &why, maybe_delivered, now)
+                self.again(owed, &why, u32::from(maybe_delivered), now)
             }
         };
         let is_up = matches!(self.gate, Gate::Closed { .. });
@@ -125,7 +128,11 @@ impl Policy {
 
     /// When the wall clock fell `behind` (in nanoseconds): what the messages that are due too far
     /// ahead are moved to, as (later than, to). The output's own waits are moved here.
-    pub fn clock_went_back(&mut self, behind: i64, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+    pub fn clock_went_back(
+        &mut self,
+        behind: i64,
+        now: Timestamp,
+    ) -> Option<(Timestamp, Timestamp)> {
         if behind <= nanos(CLOCK_JUMP) {
             return None;
         }
@@ -178,16 +185,10 @@ impl Policy {
         self.gate = Gate::Open { until, pause, why: why.to_owned() };
     }
 
-    fn again(
-        &mut self,
-        owed: &Owed,
-        why: &str,
-        maybe_delivered: bool,
-        now: Timestamp,
-    ) -> Settlement {
-        let ambiguous = owed.maybe_delivered.saturating_add(u32::from(maybe_delivered));
-        if !self.is_idempotent && ambiguous >= AMBIGUOUS_MAX {
-            return Settlement::Dead { error: twice(why) };
+    fn again(&mut self, owed: &Owed, why: &str, newly_doubtful: u32, now: Timestamp) -> Settlement {
+        let sent = owed.maybe_delivered.saturating_add(newly_doubtful);
+        if sent >= self.doubtful_max {
+            return Settlement::Dead { error: doubtful(sent, why) };
         }
         if now.since(owed.first_at) >= nanos(AGE_MAX) {
             let hours = AGE_MAX.as_secs() / 3_600;
@@ -197,12 +198,13 @@ impl Policy {
         if let Some((until, _)) = &self.patience {
             next_at = next_at.max(*until);
         }
+        let maybe_delivered = newly_doubtful > 0;
         Settlement::Retry { next_at, error: why.to_owned(), counted: true, maybe_delivered }
     }
 }
 
-fn twice(why: &str) -> String {
-    format!("sent {AMBIGUOUS_MAX} times and perhaps delivered each time: {why}")
+fn doubtful(times: u32, why: &str) -> String {
+    format!("sent {times} times and perhaps delivered each time: {why}")
 }
 
 fn later(now: Timestamp, wait: Duration) -> Timestamp {
