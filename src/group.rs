@@ -97,6 +97,18 @@ impl Incidents {
         }
     }
 
+    /// Tells the final count of every incident whose last message told a smaller one.
+    pub fn flush(&mut self, out: &mut Vec<Grouped>) {
+        let keys: Vec<Arc<str>> = self.quiet.iter().map(|(_, key)| Arc::clone(key)).collect();
+        for key in keys {
+            if let Some(slot) = self.slots.get_mut(&key)
+                && slot.flush(out)
+            {
+                self.dirty.insert(key);
+            }
+        }
+    }
+
     /// Resolves what has been quiet for too long.
     pub fn advance(&mut self, watermark: Timestamp, out: &mut Vec<Grouped>) {
         while let Some((last_seen, key)) = self.quiet.first().cloned() {
@@ -193,3 +205,6 @@ fn entry(incident: &Incident, time: Timestamp, actor: &str, text: impl Into<Box<
 fn room_for_evidence(incident: &Incident) -> usize {
     EVIDENCE_MAX.saturating_sub(incident.evidence as usize)
 }
+
+#[cfg(test)]
+mod tests;

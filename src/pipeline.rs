@@ -40,6 +40,8 @@ pub enum Input<'a> {
     Tick(Timestamp),
     /// There will be no more input: every running episode ends.
     Drain,
+    /// People are told the latest count of every incident; nothing ends.
+    Flush,
     /// Give out all state that changed since the last checkpoint, and the counters.
     Checkpoint,
     /// A person orders something about an incident; with the stored incident, if there is one, and
@@ -158,6 +160,10 @@ impl Pipeline {
                 self.detector.drain(&mut self.findings);
                 self.settle(out);
             }
+            Input::Flush => {
+                self.incidents.flush(&mut self.grouped);
+                self.give_out(out);
+            }
             Input::Checkpoint => self.checkpoint(out),
             Input::Order(order, stored, now) => {
                 self.incidents.order(order, stored, now, &mut self.grouped);
@@ -182,11 +188,11 @@ impl Pipeline {
 
     /// The event of a record again, as it was when it matched.
     pub fn flatten(&mut self, evidence: &Evidence) -> Option<FlatEvent> {
-        let arena = std::mem::take(&mut self.arena);
+        let (arena, parsers) = (std::mem::take(&mut self.arena), Arc::clone(&self.parsers));
         let raw = evidence.as_raw();
         let mut flat = None;
         let counted = self.normalized;
-        self.each_event(&raw, &arena, |pipeline, event| {
+        self.each_event(&raw, &parsers, &arena, |pipeline, event| {
             if event.part == evidence.part {
                 flat = Some(FlatEvent::from_event(&event, &pipeline.names));
             }
@@ -203,8 +209,8 @@ impl Pipeline {
 
     fn record(&mut self, raw: &RawRecord<'_>, out: &mut Vec<Effect>) {
         self.counters.record(raw);
-        let arena = std::mem::take(&mut self.arena);
-        self.each_event(raw, &arena, |pipeline, event| pipeline.event(&event, raw, out));
+        let (arena, parsers) = (std::mem::take(&mut self.arena), Arc::clone(&self.parsers));
+        self.each_event(raw, &parsers, &arena, |pipeline, event| pipeline.event(&event, raw, out));
         self.recycle(arena);
         self.settle(out);
         if let Some(watermark) = self.progress.due() {
@@ -215,11 +221,12 @@ impl Pipeline {
     fn each_event<'a>(
         &mut self,
         raw: &RawRecord<'a>,
+        parsers: &'a Parsers,
         arena: &'a Bump,
         mut with: impl FnMut(&mut Self, Event<'a>),
     ) {
         let Some(source) = self.sources.get(usize::from(raw.source.0)) else { return };
-        let records = self.parsers.parse(source.format, &source.options, &self.names, raw, arena);
+        let records = parsers.parse(source.format, &source.options, &self.names, raw, arena);
         for (part, record) in (0_u32..).zip(records) {
             let event = normalize(record, raw, part, &self.names, arena, &mut self.normalized);
             with(self, event);

@@ -1,15 +1,21 @@
 //! Sources: what is read, batch by batch, with the position from which to go on.
 
+mod file;
+
 use crate::clock::Clock;
 use crate::event::{RawRecord, RecordFlags, SourceId, StreamId, Timestamp};
 use crate::fact::Fact;
 use crate::kind::Kind;
+use crate::yaml::{Node, Problems};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// Every kind of source.
-pub const KINDS: &[&Kind<Box<dyn Source>>] = &[];
+pub const KINDS: &[&Kind<Box<dyn Source>>] = &[&file::KIND];
+
+/// Keys of every source that the configuration reads itself.
+pub const SHARED_KEYS: &[&str] = &["kind", "format", "timezone"];
 
 /// Bytes a batch holds at most, but for one record that is longer itself.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
@@ -132,4 +138,10 @@ pub struct SourceError {
 pub trait Source: Send {
     /// Reads and hands over batches.
     fn run(&mut self, context: SourceContext) -> Result<(), SourceError>;
+}
+
+/// Reports every key that is neither one of the kind's own nor shared by all sources.
+fn check_keys(what: &str, own: &[&str], entry: &Node, problems: &mut Problems) {
+    let known: Vec<&str> = own.iter().chain(SHARED_KEYS).copied().collect();
+    entry.check_keys(what, &known, problems);
 }

@@ -103,6 +103,16 @@ impl Slot {
         }
     }
 
+    /// Tells the count if it is larger than what was told last; says whether it did.
+    pub(super) fn flush(&mut self, out: &mut Vec<Grouped>) -> bool {
+        let is_behind = self.incident.status != Status::Resolved
+            && self.incident.count > self.incident.notified_count;
+        if is_behind {
+            self.tell(NoticeKind::Updated, self.incident.last_seen, out);
+        }
+        is_behind
+    }
+
     /// Carries out an order; one that changes nothing is refused.
     pub(super) fn order(&mut self, order: &Order, now: Timestamp, out: &mut Vec<Grouped>) {
         let before = self.incident.status;

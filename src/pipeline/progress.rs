@@ -250,3 +250,6 @@ impl Counters {
         give(FactKind::RecordsInvalidUtf8, None, normalized.invalid_utf8);
     }
 }
+
+#[cfg(test)]
+mod tests;

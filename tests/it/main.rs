@@ -1,1 +1,9 @@
 //! Black-box tests of tripline, in one binary.
+
+mod agent;
+mod crash;
+mod layers;
+mod shop;
+mod sim;
+mod tidy;
+mod tokens;
