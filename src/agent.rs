@@ -35,12 +35,14 @@ use supervise::Supervised;
 use tokio::sync::{oneshot, watch};
 
 /// How the agent runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum RunUntil {
-    /// Until it is told to stop.
+    /// Until a signal ends it.
     Stopped,
     /// Until every source was read to its end.
     EndOfInput,
+    /// Until somebody else says so; what is owed is still sent.
+    Told(oneshot::Receiver<()>),
 }
 
 /// Why the agent did not start, or had to end.
@@ -60,7 +62,9 @@ pub enum AgentError {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// An output cannot be set up.
-    #[error("the socket or port `{address}` cannot be used: {source}\n  hint: is another agent running? choose another with `api: {{listen: …}}`")]
+    #[error(
+        "the socket or port `{address}` cannot be used: {source}\n  hint: is another agent running? choose another with `api: {{listen: …}}`"
+    )]
     Listen {
         /// The address.
         address: String,
@@ -110,9 +114,13 @@ impl Agent {
             damaged += usize::from(!loaded.pipeline.restore(saved.kind, saved.key, saved.value));
         })?;
         if damaged > 0 {
-            tracing::error!("{damaged} pieces of saved detection state are damaged and were not used");
+            tracing::error!(
+                "{damaged} pieces of saved detection state are damaged and were not used"
+            );
         }
-        let names: Vec<Box<str>> = config.sources.iter().map(|source| source.name.clone()).collect();
+        let until_eof = matches!(until, RunUntil::EndOfInput);
+        let names: Vec<Box<str>> =
+            config.sources.iter().map(|source| source.name.clone()).collect();
         let telemetry = Arc::new(Telemetry::new(names.clone()));
         let stop = Arc::new(AtomicBool::new(false));
         let permits = Permits::default();
@@ -126,7 +134,7 @@ impl Agent {
                 calls: calls.clone(),
                 permits: permits.clone(),
                 stop: Arc::clone(&stop),
-                until_eof: until == RunUntil::EndOfInput,
+                until_eof,
                 clock: clock.clone(),
             });
         }
@@ -144,19 +152,29 @@ impl Agent {
             telemetry,
             clock,
             stop: Arc::clone(&stop),
-            until,
+            until_eof,
             state: config.state.clone(),
             boot: format!("{}-{}", std::process::id(), Clock::System.now().nanos()),
             in_hand: std::collections::BTreeMap::new(),
             pending: commit::Pending::default(),
             progress: Progress::new(sources.len(), say_ended),
         };
-        Ok(Self { owner, ended, sources, calls, stop, until, listen: config.listen, state: config.state })
+        Ok(Self {
+            owner,
+            ended,
+            sources,
+            calls,
+            stop,
+            until,
+            listen: config.listen,
+            state: config.state,
+        })
     }
 
     fn run(self, inbox: Receiver<Call>) -> Result<(), AgentError> {
         let system = |source| AgentError::System { source };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
         let front = serve::Front {
             state: self.state,
             listen: self.listen,
@@ -178,7 +196,8 @@ impl Agent {
             threads.push(supervise::start(source).map_err(system)?);
         }
         runtime.block_on(async {
-            let workers: Vec<_> = workers.into_iter().map(|worker| tokio::spawn(worker.run())).collect();
+            let workers: Vec<_> =
+                workers.into_iter().map(|worker| tokio::spawn(worker.run())).collect();
             let is_complete = front.serve(self.ended, self.until).await;
             self.stop.store(true, Ordering::Relaxed);
             mode.send_replace(if is_complete { Mode::Drain } else { Mode::Stop });
@@ -198,7 +217,9 @@ fn workers(outputs: &[Output], calls: &Sender<Call>, mode: &watch::Receiver<Mode
         Worker::new(WorkerParts {
             name: Arc::from(&*output.name),
             sink: Arc::clone(&output.sink),
-            port: OutboxPort::new(move |call| calls.send(Call::Outbox(call)).map_err(|_gone| OwnerGone)),
+            port: OutboxPort::new(move |call| {
+                calls.send(Call::Outbox(call)).map_err(|_gone| OwnerGone)
+            }),
             wake: Arc::clone(&output.wake),
             mode: mode.clone(),
             clock: Clock::System,
@@ -222,6 +243,8 @@ fn finish(
     // An owner that has ended already has said why.
     drop(calls.send(Call::Stop));
     owner.join().unwrap_or_else(|_| {
-        Err(AgentError::System { source: std::io::Error::other("the owner thread ended abnormally") })
+        Err(AgentError::System {
+            source: std::io::Error::other("the owner thread ended abnormally"),
+        })
     })
 }

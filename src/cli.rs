@@ -26,6 +26,8 @@ mod status;
 mod terminal;
 mod test;
 
+use crate::agent::AgentError;
+use crate::config::TextError;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::fmt;
@@ -136,6 +138,18 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
         }
+    }
+}
+
+impl From<TextError> for Failure {
+    fn from(error: TextError) -> Self {
+        Self::usage(format!("cannot read `{}`: {}", error.path, error.why)).hint(error.hint)
+    }
+}
+
+impl From<AgentError> for Failure {
+    fn from(error: AgentError) -> Self {
+        Self::usage(error.to_string())
     }
 }
 

@@ -250,28 +250,25 @@ fn listen(node: Option<&Node>, problems: &mut Problems) -> Listen {
     }
     node.check_keys("api", &["listen"], problems);
     let Some(entry) = node.get("listen") else { return usual };
-    match entry.as_text() {
-        Some("off") => Listen::Off,
-        Some(text) => match text.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => Listen::At(address),
-            Ok(_) => {
-                problems.error_hint(
-                    entry.place,
-                    format!("`{text}` is not a loopback address"),
-                    "metrics are served without a password, so only on 127.0.0.1 or [::1]; use a tunnel",
-                );
-                usual
-            }
-            Err(_) => {
-                problems.error_hint(
-                    entry.place,
-                    format!("`{text}` is not an address with a port"),
-                    format!("write for example `{LISTEN}`, or `off`"),
-                );
-                usual
-            }
-        },
-        None => usual,
+    let Some(text) = entry.expect_text("listen", problems) else { return usual };
+    parse_listen(text).unwrap_or_else(|why| {
+        let hint = format!("write for example `{LISTEN}`, or `off`");
+        problems.error_hint(entry.place, why, hint);
+        usual
+    })
+}
+
+/// Reads where metrics are served: a loopback address with a port, or `off`.
+pub fn parse_listen(text: &str) -> Result<Listen, String> {
+    if text == "off" {
+        return Ok(Listen::Off);
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(Listen::At(address)),
+        Ok(_) => Err(format!(
+            "`{text}` is not a loopback address; metrics have no password, reach them through a tunnel"
+        )),
+        Err(_) => Err(format!("`{text}` is not an address with a port")),
     }
 }
 

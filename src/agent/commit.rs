@@ -38,7 +38,10 @@ impl Pending {
 
 /// Whether trying again cannot help.
 pub(super) const fn is_final(error: &StoreError) -> bool {
-    matches!(error, StoreError::Damaged { .. } | StoreError::Foreign { .. } | StoreError::Newer { .. })
+    matches!(
+        error,
+        StoreError::Damaged { .. } | StoreError::Foreign { .. } | StoreError::Newer { .. }
+    )
 }
 
 /// Writes everything pending in one transaction; on an error nothing of it is written and it can
@@ -111,8 +114,7 @@ fn owe(
     };
     let evidence = transaction.evidence(&notice.incident.id)?;
     let steps = transaction.steps(&notice.incident.id)?;
-    let payload =
-        output.sink.render(&NoticeView { notice, evidence: &evidence, steps: &steps });
+    let payload = output.sink.render(&NoticeView { notice, evidence: &evidence, steps: &steps });
     let delivery = NewDelivery {
         sink: &notice.sink,
         id: &notice.id(),
@@ -125,4 +127,3 @@ fn owe(
     };
     transaction.enqueue(&delivery).map(drop)
 }
-

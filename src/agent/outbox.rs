@@ -4,16 +4,18 @@
 use super::call::reply;
 use super::deliver::{Claim, OutboxCall, Owed, Settlement, SinkState};
 use super::owner::{Output, Owner};
-use crate::fact::Fact;
-use crate::store;
-use crate::telemetry::Stage;
 use crate::event::Timestamp;
-use crate::finding::{AlertType, Incident, IncidentId, Level, Notice, NoticeKind, RuleHead, Status};
-use crate::sink::NoticeView;
-use crate::store::{
-    Breaker, Claimed, ClaimRequest, DeliveryId, DeliveryQuery, DeliveryState, NewDelivery, Reader, StoreError,
-    Ticket,
+use crate::fact::Fact;
+use crate::finding::{
+    AlertType, Incident, IncidentId, Level, Notice, NoticeKind, RuleHead, Status,
 };
+use crate::sink::NoticeView;
+use crate::store;
+use crate::store::{
+    Breaker, ClaimRequest, Claimed, DeliveryId, DeliveryQuery, DeliveryState, NewDelivery, Reader,
+    StoreError, Ticket,
+};
+use crate::telemetry::Stage;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +45,9 @@ pub(super) fn answer(owner: &mut Owner, call: OutboxCall) {
         OutboxCall::PullIn { sink, after, to } => {
             owner.store.transaction(|transaction| transaction.pull_back(&sink, to, after).map(drop))
         }
-        OutboxCall::SinkState { sink, state } => owner.store.save_sink(&stored(&sink, &state, owner.clock.now())),
+        OutboxCall::SinkState { sink, state } => {
+            owner.store.save_sink(&stored(&sink, &state, owner.clock.now()))
+        }
     };
     if let Err(error) = result {
         tracing::error!("the outbox waits: {error}");
@@ -120,7 +124,11 @@ pub(super) fn test_alert(owner: &mut Owner, sink: Option<&str>) -> Result<Vec<St
     let outputs: Vec<&Output> = owner.outputs.iter().filter(wanted).collect();
     if outputs.is_empty() {
         let known: Vec<&str> = owner.outputs.iter().map(|output| &*output.name).collect();
-        return Err(format!("there is no output `{}`; known: {}", sink.unwrap_or("-"), known.join(", ")));
+        return Err(format!(
+            "there is no output `{}`; known: {}",
+            sink.unwrap_or("-"),
+            known.join(", ")
+        ));
     }
     let now = owner.clock.now();
     let incident = test_incident(now);
@@ -135,7 +143,8 @@ pub(super) fn test_alert(owner: &mut Owner, sink: Option<&str>) -> Result<Vec<St
         for output in &outputs {
             let notice = notice(output);
             let id = notice.id();
-            let payload = output.sink.render(&NoticeView { notice: &notice, evidence: &[], steps: &[] });
+            let payload =
+                output.sink.render(&NoticeView { notice: &notice, evidence: &[], steps: &[] });
             transaction.enqueue(&NewDelivery {
                 sink: &output.name,
                 id: &id,

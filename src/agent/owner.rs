@@ -1,6 +1,6 @@
 //! The one thread that owns the truth: it steps the pipeline and is the only writer of the store.
 
-use super::{AgentError, RunUntil};
+use super::AgentError;
 use super::call::{Call, Positions, reply};
 use super::commit::{self, Pending};
 use super::outbox::{self, InHand};
@@ -14,10 +14,10 @@ use crate::source::{Batch, SourceError};
 use crate::store::{Reader, RetentionPolicy, Store, StoreError};
 use crate::telemetry::{Stage, Telemetry};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
@@ -51,7 +51,7 @@ pub(super) struct Owner {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Clock,
     pub(super) stop: Arc<AtomicBool>,
-    pub(super) until: RunUntil,
+    pub(super) until_eof: bool,
     /// The state folder.
     pub(super) state: PathBuf,
     /// Names this run in the leases of the outbox.
@@ -78,7 +78,14 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(running: usize, ended: oneshot::Sender<()>) -> Self {
         let now = monotonic();
-        Self { running, waiting: None, ended: Some(ended), has_records: false, ticked: now, retained: now }
+        Self {
+            running,
+            waiting: None,
+            ended: Some(ended),
+            has_records: false,
+            ticked: now,
+            retained: now,
+        }
     }
 }
 
@@ -108,7 +115,9 @@ impl Owner {
 
     /// How long to wait for a call before something else is due.
     fn patience(&self) -> Duration {
-        let until = |since: Instant, every: Duration| every.saturating_sub(monotonic().duration_since(since));
+        let until = |since: Instant, every: Duration| {
+            every.saturating_sub(monotonic().duration_since(since))
+        };
         match self.progress.waiting {
             Some((since, _)) => until(since, COMMIT_EVERY),
             None => until(self.progress.ticked, TICK_EVERY),
@@ -169,7 +178,8 @@ impl Owner {
     /// Does what is due by time alone.
     fn on_time(&mut self) -> Result<(), AgentError> {
         let now = monotonic();
-        if self.progress.waiting.is_some_and(|(since, _)| now.duration_since(since) >= COMMIT_EVERY) {
+        if self.progress.waiting.is_some_and(|(since, _)| now.duration_since(since) >= COMMIT_EVERY)
+        {
             self.commit()?;
         }
         if now.duration_since(self.progress.ticked) >= TICK_EVERY {
@@ -288,7 +298,7 @@ impl Owner {
         source: SourceId,
         result: Result<(), SourceError>,
     ) -> Result<(), AgentError> {
-        let until_eof = self.until == RunUntil::EndOfInput;
+        let until_eof = self.until_eof;
         match result {
             Ok(()) => {}
             Err(error) => {
@@ -311,7 +321,8 @@ impl Owner {
     }
 
     fn order(&mut self, order: &Order) -> Result<Result<(), String>, AgentError> {
-        let stored = Reader::open(&self.state)?.incident(&order.incident)?.map(|detail| detail.incident);
+        let stored =
+            Reader::open(&self.state)?.incident(&order.incident)?.map(|detail| detail.incident);
         let mut effects = Vec::new();
         self.pipeline.step(Input::Order(order, stored, self.clock.now()), &mut effects);
         let refused = effects.iter().find_map(|effect| match effect {

@@ -79,7 +79,8 @@ fn bind_port(address: SocketAddr) -> Result<tokio::net::TcpListener, AgentError>
 }
 
 impl Bound {
-    /// Serves until the agent is to end: true at the end of all input, false after a signal.
+    /// Serves until the agent is to end: true when it is complete (all input was read, or it was
+    /// told so), false after a signal.
     pub(super) async fn serve(self, ended: oneshot::Receiver<()>, until: RunUntil) -> bool {
         let socket = axum::serve(self.socket, api::private(self.context.clone()));
         tokio::spawn(async move { socket.await });
@@ -87,10 +88,17 @@ impl Bound {
             let metrics = axum::serve(listener, api::public(self.context));
             tokio::spawn(async move { metrics.await });
         }
+        let told = async {
+            // A dropped sender means that there is nothing more to wait for.
+            match until {
+                RunUntil::Stopped => ended.await.is_ok_and(|()| false),
+                RunUntil::EndOfInput => ended.await.is_ok(),
+                RunUntil::Told(told) => told.await.is_ok(),
+            }
+        };
         tokio::select! {
             () = stopped() => false,
-            // A dropped sender means that the owner has ended: there is nothing to wait for.
-            told = ended => told.is_ok() && until == RunUntil::EndOfInput,
+            is_complete = told => is_complete,
         }
     }
 }

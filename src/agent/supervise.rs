@@ -29,7 +29,9 @@ pub(super) struct Supervised {
 
 /// Starts the thread. It ends when the source is done, or soon after `stop` is set.
 pub(super) fn start(supervised: Supervised) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("source {}", supervised.name)).spawn(move || run(supervised))
+    std::thread::Builder::new()
+        .name(format!("source {}", supervised.name))
+        .spawn(move || run(supervised))
 }
 
 fn run(mut this: Supervised) {

@@ -1,10 +1,9 @@
 //! `tripline check`: rules, parsers and configurations, read as they would be used, and nothing
 //! done.
 
-mod config;
-
 use super::documents::{self, Purpose};
 use super::{Answer, Failure, files, terminal};
+use crate::config;
 use crate::diagnostic::{Diagnostic, SourceText, Weight};
 use crate::event::FieldTable;
 use crate::parse::Parsers;
@@ -87,7 +86,7 @@ impl Seen {
         let (_, of_rules) = Ruleset::load(&self.rules, &mut names);
         self.problems.extend(of_parsers);
         self.problems.extend(of_rules);
-        self.problems.extend(self.configs.iter().flat_map(config::problems));
+        self.problems.extend(self.configs.iter().flat_map(config::check));
         self.problems.sort_by(|left, right| {
             (&left.path, left.place, &left.message).cmp(&(&right.path, right.place, &right.message))
         });

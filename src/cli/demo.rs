@@ -2,7 +2,8 @@
 
 mod story;
 
-use super::{Answer, Failure, terminal};
+use super::{Answer, Failure, files, terminal};
+use crate::agent::{self, RunUntil};
 use crate::clock::{self, Clock};
 use crate::event::Timestamp;
 use std::fs::{self, DirBuilder, File};
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use story::Moment;
+use tokio::sync::oneshot;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +25,9 @@ Examples:
 
 The attacks: passwords guessed until one fits, many accounts tried once, a new account that is used
 at once, its way to root, and its traces wiped.";
+
+/// What the agent is given to read and tell the end of the story.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The longest pause between two looks at whether to stop.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -56,8 +61,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     fs::write(&config, CONFIG).map_err(unwritable)?;
     terminal::say(&format!("a shop's log, attacked: {}", log.display()));
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = spawn_writer(arguments, log, Arc::clone(&stop)).map_err(unwritable)?;
-    let watched = watch(&config, &writer);
+    let (say_over, over) = oneshot::channel();
+    let story = Story { log, stop: Arc::clone(&stop), over: say_over };
+    let writer = spawn_writer(arguments, story).map_err(unwritable)?;
+    let watched = watch(&config, over);
     stop.store(true, Ordering::Relaxed);
     let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer broke off")));
     if arguments.keep {
@@ -77,27 +84,37 @@ sources:
 outputs:
   screen: {kind: terminal}
 route: {to: [screen]}
-api: {listen: 127.0.0.1:7171}
 ";
 
 type Writer = thread::JoinHandle<io::Result<()>>;
 
-/// Watches the log until the story is over.
-#[expect(clippy::unnecessary_wraps, reason = "an agent that is started here may fail")]
-fn watch(_config: &Path, writer: &Writer) -> Result<Answer, Failure> {
-    while !writer.is_finished() {
-        clock::pause(PAUSE_MAX);
-    }
+/// Watches the log with the real agent until the story is over and has been told.
+fn watch(config: &Path, over: oneshot::Receiver<()>) -> Result<Answer, Failure> {
+    let text = files::read_text(config)?;
+    agent::run(super::run::read(&text)?, &text, RunUntil::Told(over))?;
     Ok(Answer::Done)
 }
 
-fn spawn_writer(arguments: &Arguments, log: PathBuf, stop: Arc<AtomicBool>) -> io::Result<Writer> {
+/// What the writer is given.
+struct Story {
+    log: PathBuf,
+    stop: Arc<AtomicBool>,
+    /// Told once everything is written and the agent has had time to read it.
+    over: oneshot::Sender<()>,
+}
+
+fn spawn_writer(arguments: &Arguments, story: Story) -> io::Result<Writer> {
     let (speed, seconds) = (u64::from(arguments.speed), u64::from(arguments.seconds));
     let moments = story::tell(seconds * speed);
     let start = beginning(Clock::System.now(), seconds, speed);
     thread::Builder::new().name("demo".to_owned()).spawn(move || {
-        let mut file = File::options().append(true).open(&log)?;
-        write_live(&mut file, &moments, Pace { start, speed }, &stop)
+        let mut file = File::options().append(true).open(&story.log)?;
+        let written = write_live(&mut file, &moments, Pace { start, speed }, &story.stop);
+        clock::pause(LAST_WORDS);
+        if story.over.send(()).is_err() {
+            tracing::debug!("the agent has ended before the story");
+        }
+        written
     })
 }
 

@@ -1,7 +1,9 @@
 //! `tripline run`: hands over to the agent.
 
-use super::{Answer, Failure};
-use std::ffi::OsString;
+use super::{Answer, Failure, files, terminal};
+use crate::agent::{self, RunUntil};
+use crate::config::{self, Config, Secrets};
+use crate::diagnostic::SourceText;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -32,23 +34,44 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
-    let Arguments { config, until_eof, state, listen } = arguments;
-    Err(Failure::usage(format!(
-        "this build has no agent for {config:?}, {until_eof}, {state:?}, {listen:?}"
-    )))
+    let text = match &arguments.config {
+        Some(path) => files::read_text(path)?,
+        None => config::usual().ok_or_else(|| {
+            Failure::usage("this host has no /var/log/auth.log, no /var/log/secure and no journal")
+                .hint("name what to read in a configuration: `tripline generate config` prints one")
+        })?,
+    };
+    let mut config = read(&text)?;
+    if let Some(state) = &arguments.state {
+        config.state.clone_from(state);
+    }
+    if let Some(listen) = &arguments.listen {
+        config.listen = config::parse_listen(listen).map_err(Failure::usage)?;
+    }
+    let until = if arguments.until_eof { RunUntil::EndOfInput } else { RunUntil::Stopped };
+    announce(&config, arguments.until_eof.then_some("to the end of what is there"));
+    agent::run(config, &text, until)?;
+    Ok(Answer::Done)
 }
 
-/// Where the agent keeps its state unless told otherwise: `/var/lib/tripline` for root, else below
-/// the user's state folder (XDG base directories).
-pub(super) fn usual_state() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return PathBuf::from("/var/lib/tripline");
-    }
-    let folder = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-    let base = match (folder("XDG_STATE_HOME"), folder("HOME")) {
-        (Some(state), _) => PathBuf::from(state),
-        (None, Some(home)) => PathBuf::from(home).join(".local/state"),
-        (None, None) => std::env::temp_dir(),
-    };
-    base.join("tripline")
+/// Reads a configuration; its warnings are shown, its errors are the failure.
+pub(super) fn read(text: &SourceText) -> Result<Config, Failure> {
+    let (config, warnings) = config::read(text, &Secrets::Read).map_err(|problems| {
+        let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::usage(shown.join("\n"))
+    })?;
+    warnings.iter().for_each(|warning| terminal::say(warning));
+    Ok(config)
+}
+
+/// Says what begins, so that a silent screen is not a mystery.
+fn announce(config: &Config, how: Option<&str>) {
+    let names: Vec<&str> = config.sources.iter().map(|source| &*source.name).collect();
+    let how = how.unwrap_or("until Ctrl-C");
+    terminal::say(&format!(
+        "tripline {} reads {} {how}; state in {}",
+        env!("CARGO_PKG_VERSION"),
+        names.join(", "),
+        config.state.display()
+    ));
 }
