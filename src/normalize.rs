@@ -10,8 +10,9 @@ use crate::parse::ip_text;
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 
-/// The clock of a host that lost its time starts before this: 1990-01-01T00:00:00Z.
-const TIME_MIN: Timestamp = Timestamp::from_seconds(631_152_000);
+/// The clock of a host that lost its time starts before this (1970, or 1980 as firmware and GPS
+/// count): 1981-01-01T00:00:00Z.
+const TIME_MIN: Timestamp = Timestamp::from_seconds(347_155_200);
 /// A time further ahead of the time of reading is not believed.
 const TIME_AHEAD_MAX: i64 = 86_400 * 1_000_000_000;
 
@@ -35,8 +36,9 @@ pub fn normalize<'a>(
     arena: &'a Bump,
     counts: &mut NormalizeCounts,
 ) -> Event<'a> {
-    let believable =
-        |time: &Timestamp| *time >= TIME_MIN && time.since(raw.received) <= TIME_AHEAD_MAX;
+    let believable = |time: &Timestamp| {
+        *time >= TIME_MIN && time.since(raw.received) <= TIME_AHEAD_MAX
+    };
     let time = record.time.filter(believable).unwrap_or_else(|| {
         counts.times_missing += 1;
         raw.received

@@ -437,8 +437,11 @@ impl<'a> Step<'_, 'a> {
             Some(own) => own.give_up(record),
             None => {
                 record.parsed = Parsed::Unmatched;
-                record.logsource =
-                    LogSource { product: Some("linux"), category: None, service: Some("syslog") };
+                record.logsource = LogSource {
+                    product: Some("linux"),
+                    category: None,
+                    service: Some("syslog"),
+                };
             }
         }
     }

@@ -90,7 +90,10 @@ fn next_card(bytes: &[u8], at: usize, end: usize) -> Option<Found> {
         if digits > DIGITS_MAX || (!alone && !GROUP.contains(&length)) {
             break;
         }
-        if digits >= DIGITS_MIN && is_card(bytes.get(start..group_end)?) {
+        if digits >= DIGITS_MIN
+            && is_card(bytes.get(start..group_end)?)
+            && !in_hexadecimal(bytes, start, group_end)
+        {
             best = Some(group_end);
         }
         if alone && !GROUP.contains(&length) {
@@ -143,6 +146,22 @@ fn is_card(bytes: &[u8]) -> bool {
     sum % 10 == 0 && !alike
 }
 
+/// Whether the digits are a part of a longer hexadecimal word, such as a hash or `0x…`. A single
+/// letter is none: track 1 of a magnetic stripe writes the card as `%B4111…^NAME`.
+fn in_hexadecimal(bytes: &[u8], start: usize, end: usize) -> bool {
+    let back = |distance: usize| start.checked_sub(distance).and_then(|at| bytes.get(at)).copied();
+    let before = match (back(2), back(1)) {
+        (Some(b'0'), Some(b'x' | b'X')) => true,
+        (Some(far), Some(near)) => near.is_ascii_hexdigit() && far.is_ascii_alphanumeric(),
+        _ => false,
+    };
+    let after = match (bytes.get(end), bytes.get(end + 1)) {
+        (Some(near), Some(far)) => near.is_ascii_hexdigit() && far.is_ascii_alphanumeric(),
+        _ => false,
+    };
+    before || after
+}
+
 fn cover(card: &mut [u8]) {
     let digits = card.iter().filter(|byte| byte.is_ascii_digit()).count();
     let hidden = SHOWN_FIRST..digits.saturating_sub(SHOWN_LAST);
@@ -169,6 +188,7 @@ mod tests {
             ("4111 1111 1111 1111", "4111 11** **** 1111"),
             ("5500-0000-0000-0004.", "5500-00**-****-0004."),
             ("3782 822463 10005", "3782 82***** 0005"),
+            ("%B4111111111111111^ANN", "%B411111******1111^ANN"),
             ("x4222222222222y", "x422222***2222y"),
             ("6304000000000000000 z", "630400*********0000 z"),
             ("at 10 20 4111 1111 1111 1111 7", "at 10 20 4111 11** **** 1111 7"),
@@ -185,6 +205,9 @@ mod tests {
         for text in [
             "",
             "4111111111111112",
+            "0x4111111111111111",
+            "a94111111111111111",
+            "4111111111111111c0ffee",
             "41111111111111111111",
             "14111111111111111",
             "1700000000000",
