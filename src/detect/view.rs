@@ -1,6 +1,6 @@
 //! An event as rules see it: values by field, within objects and lists, and tests of one value.
 
-use crate::event::{Civil, Event, FieldId, Key, Parsed, Value, ecs};
+use crate::event::{Civil, Event, FieldId, Parsed, Value, ecs};
 use crate::rule::Nested;
 use crate::rule::pattern::{Case, fold, fold_into};
 use crate::rule::predicate::{Anchor, Predicate, Target, Test, TimePart};
