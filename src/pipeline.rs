@@ -130,7 +130,7 @@ impl Pipeline {
     pub fn new(setup: Setup<'_>) -> Self {
         Self {
             detector: Detector::new(setup.rules),
-            advice: Advice::new(setup.rules.steps()),
+            advice: advice(setup.rules),
             names: setup.names,
             parsers: setup.parsers,
             sources: setup.sources,
@@ -171,7 +171,7 @@ impl Pipeline {
             }
             Input::Reload(rules) => {
                 self.detector.replace(rules);
-                self.advice = Advice::new(rules.steps());
+                self.advice = advice(rules);
             }
         }
     }
@@ -309,4 +309,9 @@ impl Pipeline {
         arena.reset();
         self.arena = arena;
     }
+}
+
+/// The steps that the rules name.
+fn advice(rules: &Ruleset) -> Advice {
+    Advice::new(rules.rules().iter().map(|rule| (rule.head.id.clone(), rule.steps.clone())))
 }
