@@ -3,7 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use crate::tokens::{root, text_of};
+use crate::tokens::{files_below, root, text_of};
 use serde_json::Value;
 use std::process::{Command, Output};
 
@@ -41,8 +41,23 @@ fn the_shipped_rules_are_valid() {
 
 #[test]
 fn the_tests_inside_the_shipped_rules_hold() {
-    let tested = tripline(&["test", "rules"]);
+    let tested = tripline(&["test", "--json", "rules"]);
     assert_eq!(tested.status.code(), Some(0), "{}", shown(&tested));
+    let passed = String::from_utf8_lossy(&tested.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|outcome| outcome["passed"] == true)
+        .count();
+    assert_eq!(passed, tests_inside(), "{}", shown(&tested));
+}
+
+/// How many tests the rule files hold, counted without the program's own reader of them.
+fn tests_inside() -> usize {
+    files_below("rules")
+        .iter()
+        .filter_map(|path| text_of(path))
+        .map(|text| text.lines().filter(|line| line.starts_with("  - name: ")).count())
+        .sum()
 }
 
 #[test]
