@@ -3,7 +3,6 @@
 mod agent;
 mod crash;
 mod layers;
-mod shop;
-mod sim;
+mod shipped_rules;
 mod tidy;
 mod tokens;
