@@ -144,9 +144,12 @@ fn what_was_committed_is_loaded_again() {
             commit.position("auth", "gone", Some("{}"))?;
             commit.position("auth", "gone", None)?;
             commit.position("app", "f1", Some("{}"))?;
-            commit.state(&state(1, Some(b"one")))?;
-            commit.state(&state(2, Some(b"\0two\xff")))?;
-            commit.state(&state(1, None))?;
+            commit.states(&[
+                state(2, Some(b"two")),
+                state(1, Some(b"one")),
+                state(2, Some(b"\0two\xff")),
+                state(1, None),
+            ])?;
             commit.incident(&IncidentChange::Head(incident("inc-1", 7)))?;
             commit.incident(&IncidentChange::Head(resolved.clone()))?;
             commit.sink(&sink)?;
