@@ -90,7 +90,9 @@ fn state(key: u32, value: Option<&[u8]>) -> StateChange {
     StateChange { kind: "window", key: key.to_be_bytes().into(), value: value.map(Into::into) }
 }
 
-fn load(store: &Store) -> (Loaded, Vec<(String, Vec<u8>, Vec<u8>)>) {
+type State = (String, Vec<u8>, Vec<u8>);
+
+fn load(store: &Store) -> (Loaded, Vec<State>) {
     let mut states = Vec::new();
     let loaded = store
         .load(|piece| states.push((piece.kind.into(), piece.key.into(), piece.value.into())))
@@ -494,7 +496,7 @@ fn a_full_store_refuses_and_then_goes_on() {
     assert!(matches!(full, StoreError::Full { .. }) && full.is_passing(), "{full}");
     assert!(store.has_reserve(), "a new transaction does not use the reserve up");
     let swallowed: Result<(), StoreError> = store.transaction(|commit| {
-        assert!(commit.state(&state(key, Some(&[1; 90_000]))).is_err());
+        assert!(commit.state(&state(key, Some(&vec![1; 90_000]))).is_err());
         Ok(())
     });
     assert!(matches!(swallowed.unwrap_err(), StoreError::Abandoned { .. }));
