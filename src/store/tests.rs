@@ -203,6 +203,23 @@ fn an_error_of_the_work_undoes_all_of_it() {
 }
 
 #[test]
+fn a_reader_holds_up_neither_commit_nor_checkpoint() {
+    let folder = Folder::new();
+    let mut store = folder.open().unwrap();
+    write(&mut store, 1).unwrap();
+    let reader = folder.raw();
+    reader.execute_batch("BEGIN; SELECT * FROM position").unwrap();
+    write(&mut store, 2).unwrap();
+    assert!(!store.checkpoint().unwrap());
+    let seen: String =
+        reader.query_row("SELECT state FROM position", [], |row| row.get(0)).unwrap();
+    assert_eq!(seen, "1");
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(store.checkpoint().unwrap());
+    assert_eq!(folder::wal_bytes(store.path()), 0);
+}
+
+#[test]
 fn evidence_timeline_and_steps_are_unique_and_capped() {
     let folder = Folder::new();
     let mut store = folder.open().unwrap();
@@ -643,7 +660,13 @@ fn retention_forgets_in_slices_and_never_what_is_owed() {
             }
             // Resolved late: its history is young.
             let late = entry(86_400 * 100, "resolved");
-            commit.incident(&IncidentChange::Timeline(id("inc-8"), late))?;
+            commit.incident(&IncidentChange::Timeline(id("inc-8"), late.clone()))?;
+            let again = Incident { status: Status::Resolved, ..incident("inc-8", 1) };
+            commit.incident(&IncidentChange::Head(again))?;
+            // The history of a new incident may be written before its head.
+            commit.incident(&IncidentChange::Timeline(id("inc-late"), late))?;
+            let new = Incident { status: Status::Resolved, ..incident("inc-late", 1) };
+            commit.incident(&IncidentChange::Head(new))?;
             Ok::<_, StoreError>(())
         })
         .unwrap();
@@ -667,7 +690,7 @@ fn retention_forgets_in_slices_and_never_what_is_owed() {
     let reader = Reader::open(&folder.0).unwrap();
     let kept = reader.incidents(&IncidentQuery::default()).unwrap().incidents;
     let names: Vec<&str> = kept.iter().map(|incident| &*incident.id.0).collect();
-    assert_eq!(names, ["inc-9", "inc-8", "inc-2", "inc-1"]);
+    assert_eq!(names, ["inc-late", "inc-9", "inc-8", "inc-2", "inc-1"]);
     let states: Vec<DeliveryState> =
         reader.deliveries(&DeliveryQuery::default()).unwrap().iter().map(|row| row.state).collect();
     assert_eq!(states, [DeliveryState::Ready, DeliveryState::Dead]);

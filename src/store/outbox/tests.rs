@@ -224,6 +224,8 @@ fn dead_letters_are_shown_sent_again_and_purged_on_record() {
         ..DeliveryQuery::default()
     };
     assert_eq!(reader.deliveries(&dead).unwrap().len(), 1);
+    let held = reader.delivery(second.id).unwrap().unwrap().delivery;
+    assert_eq!((held.state, held.held_by.as_deref()), (DeliveryState::Inflight, Some("boot-1")));
     let shown = reader.delivery(first.id).unwrap().unwrap();
     assert_eq!(shown.payload, "payload of a-1");
     assert_eq!((shown.attempts.len(), &*shown.attempts[0].outcome), (1, "dead"));
@@ -607,7 +609,7 @@ fn compare(model: &Model, store: &Store) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_outbox_does_what_the_model_does(ops in proptest::collection::vec(op(), 1..60)) {
