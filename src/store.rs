@@ -263,6 +263,11 @@ impl Store {
 }
 
 const PAGE_BYTES: u64 = 4096;
+/// Pages of the write-ahead log (16 MiB) at which a commit moves them into the database, which
+/// waits for the disk; [`Store::checkpoint`] in a quiet moment keeps it from coming to that.
+const WAL_PAGES_MAX: i64 = 4_000;
+/// Memory for pages of the database; a commit that changes more writes some of them twice.
+const CACHE_KIB: i64 = 4 * 1024;
 /// Bytes the write-ahead log keeps on disk once it was larger.
 const WAL_KEPT_BYTES: i64 = 4 * 1024 * 1024;
 const STATEMENTS_MAX: usize = 64;
@@ -307,6 +312,8 @@ fn configure(path: &Path, sql: &Connection) -> Result<(), StoreError> {
         sql.pragma_update(None, "synchronous", "NORMAL")?;
         sql.pragma_update(None, "foreign_keys", "ON")?;
         sql.pragma_update(None, "temp_store", "MEMORY")?;
+        sql.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        sql.pragma_update_and_check(None, "wal_autocheckpoint", WAL_PAGES_MAX, |_| Ok(()))?;
         sql.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))
     };
     set().map_err(failed)
