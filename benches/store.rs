@@ -63,7 +63,7 @@ fn save(
         .collect();
     store.transaction(|commit| {
         commit.position("auth", "f1", Some("{\"offset\":1}"))?;
-        states.iter().try_for_each(|change| commit.state(change))
+        commit.states(&states)
     })
 }
 

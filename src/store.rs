@@ -85,6 +85,7 @@ pub struct Store {
     path: PathBuf,
     reserve: Reserve,
     size_max: Option<u64>,
+    busy_timeout: Duration,
     recovered: u64,
     _lock: Lock,
 }
@@ -102,8 +103,15 @@ impl Store {
             result => result?,
         };
         let reserve = Reserve::open(folder, options.reserve_bytes)?;
-        let size_max = options.size_max;
-        let mut store = Self { sql, path, reserve, size_max, recovered: 0, _lock: lock };
+        let mut store = Self {
+            sql,
+            path,
+            reserve,
+            size_max: options.size_max,
+            busy_timeout: options.busy_timeout,
+            recovered: 0,
+            _lock: lock,
+        };
         store.limit_pages()?;
         // The lock proves that nothing is in anybody's hand: every lease has ended.
         let end_of_time = Timestamp::from_nanos(i64::MAX);
@@ -195,13 +203,15 @@ impl Store {
         Ok(())
     }
 
-    /// Moves the write-ahead log into the database and empties it. `false` if a reader kept part of
-    /// it from being moved; the next call goes on.
+    /// Moves the write-ahead log into the database and empties it. It does not wait for readers:
+    /// `false` if one kept part of the log from being moved; the next call goes on.
     pub fn checkpoint(&mut self) -> Result<bool, StoreError> {
-        self.sql
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
-            .map(|busy| busy == 0)
-            .map_err(|error| StoreError::from_sql(&self.path, error))
+        let failed = |error| StoreError::from_sql(&self.path, error);
+        self.sql.busy_timeout(Duration::ZERO).map_err(failed)?;
+        let busy =
+            self.sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.sql.busy_timeout(self.busy_timeout).map_err(failed)?;
+        busy.map(|busy| busy == 0).map_err(failed)
     }
 
     /// Walks the audit log; see [`AuditReport`].
@@ -253,6 +263,11 @@ impl Store {
 }
 
 const PAGE_BYTES: u64 = 4096;
+/// Pages of the write-ahead log (16 MiB) at which a commit moves them into the database, which
+/// waits for the disk; [`Store::checkpoint`] in a quiet moment keeps it from coming to that.
+const WAL_PAGES_MAX: i64 = 4_000;
+/// Memory for pages of the database; a commit that changes more writes some of them twice.
+const CACHE_KIB: i64 = 4 * 1024;
 /// Bytes the write-ahead log keeps on disk once it was larger.
 const WAL_KEPT_BYTES: i64 = 4 * 1024 * 1024;
 const STATEMENTS_MAX: usize = 64;
@@ -297,6 +312,8 @@ fn configure(path: &Path, sql: &Connection) -> Result<(), StoreError> {
         sql.pragma_update(None, "synchronous", "NORMAL")?;
         sql.pragma_update(None, "foreign_keys", "ON")?;
         sql.pragma_update(None, "temp_store", "MEMORY")?;
+        sql.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        sql.pragma_update_and_check(None, "wal_autocheckpoint", WAL_PAGES_MAX, |_| Ok(()))?;
         sql.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))
     };
     set().map_err(failed)

@@ -9,7 +9,7 @@
 
 use super::cut;
 use crate::event::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 /// Bytes kept of each text of an entry.
@@ -69,7 +69,7 @@ pub struct AuditReport {
 /// The first row at which the chain breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditBreak {
-    /// Its number.
+    /// Its number; 0 when it is not about a row.
     pub number: u64,
     /// What is wrong.
     pub why: &'static str,
@@ -134,8 +134,13 @@ pub(super) fn trim(sql: &Connection, cutoff: Timestamp, rows_max: u32) -> rusqli
 }
 
 pub(super) fn verify(sql: &Connection) -> rusqlite::Result<AuditReport> {
-    let (anchor, anchor_hash) = end(sql, "anchor")?;
-    let (head, head_hash) = end(sql, "head")?;
+    let (Some((anchor, anchor_hash)), Some((head, head_hash))) =
+        (end(sql, "anchor").optional()?, end(sql, "head").optional()?)
+    else {
+        let broken = AuditBreak { number: 0, why: "the record of where the log ends is missing" };
+        let head_hash = hex(&[0; 32]);
+        return Ok(AuditReport { rows: 0, anchor: 0, head: 0, head_hash, broken: Some(broken) });
+    };
     let (mut last, mut last_hash) = (anchor, anchor_hash);
     let mut broken = None;
     let mut statement = sql.prepare(

@@ -190,7 +190,7 @@ fn extended_code(error: &rusqlite::Error) -> Option<i32> {
     }
 }
 
-/// Whether a stored value is not what this program writes.
+/// Whether a stored value, or a row that is always there, is not what this program writes.
 fn is_stored_value(error: &rusqlite::Error) -> bool {
     matches!(
         error,
@@ -198,6 +198,7 @@ fn is_stored_value(error: &rusqlite::Error) -> bool {
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::QueryReturnedNoRows
     )
 }
 

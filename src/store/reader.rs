@@ -124,7 +124,9 @@ pub struct DeliveryRow {
     pub created: Timestamp,
     /// Not tried before; `None` when it is due or finished.
     pub next_at: Option<Timestamp>,
-    /// What went wrong last.
+    /// The run of the agent that has it in hand.
+    pub held_by: Option<Box<str>>,
+    /// What went wrong last, or why it is suppressed.
     pub last_error: Option<Box<str>>,
 }
 
@@ -339,7 +341,7 @@ fn list_incidents(sql: &Connection, query: &IncidentQuery) -> rusqlite::Result<I
 }
 
 const DELIVERY: &str = "id, sink, idem_key, incident, kind, state, blocked, attempts, \
-     maybe_delivered, created_at, next_at, last_error";
+     maybe_delivered, created_at, next_at, lease_boot, last_error";
 
 fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     let state = delivery_state(row, 5)?;
@@ -357,7 +359,8 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         created: Timestamp::from_nanos(row.get(9)?),
         next_at: (state == DeliveryState::Ready && next_at > 0)
             .then(|| Timestamp::from_nanos(next_at)),
-        last_error: row.get(11)?,
+        held_by: row.get(11)?,
+        last_error: row.get(12)?,
     })
 }
 
@@ -397,7 +400,7 @@ fn deliveries_of(sql: &Connection, id: &IncidentId) -> rusqlite::Result<Vec<Deli
 fn delivery(sql: &Connection, id: DeliveryId) -> rusqlite::Result<Option<DeliveryDetail>> {
     let found = sql
         .prepare_cached(&format!("SELECT {DELIVERY}, payload FROM delivery WHERE id = ?1"))?
-        .query_row([id.0], |row| Ok((read_delivery(row)?, row.get(12)?)))
+        .query_row([id.0], |row| Ok((read_delivery(row)?, row.get(13)?)))
         .optional()?;
     let Some((delivery, payload)) = found else { return Ok(None) };
     let attempts = sql

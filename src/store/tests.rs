@@ -90,7 +90,9 @@ fn state(key: u32, value: Option<&[u8]>) -> StateChange {
     StateChange { kind: "window", key: key.to_be_bytes().into(), value: value.map(Into::into) }
 }
 
-fn load(store: &Store) -> (Loaded, Vec<(String, Vec<u8>, Vec<u8>)>) {
+type State = (String, Vec<u8>, Vec<u8>);
+
+fn load(store: &Store) -> (Loaded, Vec<State>) {
     let mut states = Vec::new();
     let loaded = store
         .load(|piece| states.push((piece.kind.into(), piece.key.into(), piece.value.into())))
@@ -144,9 +146,12 @@ fn what_was_committed_is_loaded_again() {
             commit.position("auth", "gone", Some("{}"))?;
             commit.position("auth", "gone", None)?;
             commit.position("app", "f1", Some("{}"))?;
-            commit.state(&state(1, Some(b"one")))?;
-            commit.state(&state(2, Some(b"\0two\xff")))?;
-            commit.state(&state(1, None))?;
+            commit.states(&[
+                state(2, Some(b"two")),
+                state(1, Some(b"one")),
+                state(2, Some(b"\0two\xff")),
+                state(1, None),
+            ])?;
             commit.incident(&IncidentChange::Head(incident("inc-1", 7)))?;
             commit.incident(&IncidentChange::Head(resolved.clone()))?;
             commit.sink(&sink)?;
@@ -195,6 +200,23 @@ fn an_error_of_the_work_undoes_all_of_it() {
     assert_eq!(written(&store), 1);
     write(&mut store, 2).unwrap();
     assert_eq!(written(&store), 2);
+}
+
+#[test]
+fn a_reader_holds_up_neither_commit_nor_checkpoint() {
+    let folder = Folder::new();
+    let mut store = folder.open().unwrap();
+    write(&mut store, 1).unwrap();
+    let reader = folder.raw();
+    reader.execute_batch("BEGIN; SELECT * FROM position").unwrap();
+    write(&mut store, 2).unwrap();
+    assert!(!store.checkpoint().unwrap());
+    let seen: String =
+        reader.query_row("SELECT state FROM position", [], |row| row.get(0)).unwrap();
+    assert_eq!(seen, "1");
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(store.checkpoint().unwrap());
+    assert_eq!(folder::wal_bytes(store.path()), 0);
 }
 
 #[test]
@@ -491,7 +513,7 @@ fn a_full_store_refuses_and_then_goes_on() {
     assert!(matches!(full, StoreError::Full { .. }) && full.is_passing(), "{full}");
     assert!(store.has_reserve(), "a new transaction does not use the reserve up");
     let swallowed: Result<(), StoreError> = store.transaction(|commit| {
-        assert!(commit.state(&state(key, Some(&[1; 90_000]))).is_err());
+        assert!(commit.state(&state(key, Some(&vec![1; 90_000]))).is_err());
         Ok(())
     });
     assert!(matches!(swallowed.unwrap_err(), StoreError::Abandoned { .. }));
@@ -638,7 +660,13 @@ fn retention_forgets_in_slices_and_never_what_is_owed() {
             }
             // Resolved late: its history is young.
             let late = entry(86_400 * 100, "resolved");
-            commit.incident(&IncidentChange::Timeline(id("inc-8"), late))?;
+            commit.incident(&IncidentChange::Timeline(id("inc-8"), late.clone()))?;
+            let again = Incident { status: Status::Resolved, ..incident("inc-8", 1) };
+            commit.incident(&IncidentChange::Head(again))?;
+            // The history of a new incident may be written before its head.
+            commit.incident(&IncidentChange::Timeline(id("inc-late"), late))?;
+            let new = Incident { status: Status::Resolved, ..incident("inc-late", 1) };
+            commit.incident(&IncidentChange::Head(new))?;
             Ok::<_, StoreError>(())
         })
         .unwrap();
@@ -662,7 +690,7 @@ fn retention_forgets_in_slices_and_never_what_is_owed() {
     let reader = Reader::open(&folder.0).unwrap();
     let kept = reader.incidents(&IncidentQuery::default()).unwrap().incidents;
     let names: Vec<&str> = kept.iter().map(|incident| &*incident.id.0).collect();
-    assert_eq!(names, ["inc-9", "inc-8", "inc-2", "inc-1"]);
+    assert_eq!(names, ["inc-late", "inc-9", "inc-8", "inc-2", "inc-1"]);
     let states: Vec<DeliveryState> =
         reader.deliveries(&DeliveryQuery::default()).unwrap().iter().map(|row| row.state).collect();
     assert_eq!(states, [DeliveryState::Ready, DeliveryState::Dead]);

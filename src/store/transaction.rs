@@ -69,6 +69,14 @@ impl<'a> Transaction<'a> {
         self.checked(resume::save_state(self.sql, change))
     }
 
+    /// Many pieces of detection state, of which the last of a key stands. They are written in the
+    /// order of their keys, so that each page of the table is touched once.
+    pub fn states(&self, changes: &[StateChange]) -> Result<(), StoreError> {
+        let mut sorted: Vec<&StateChange> = changes.iter().collect();
+        sorted.sort_by_key(|change| (change.kind, &change.key));
+        sorted.into_iter().try_for_each(|change| self.state(change))
+    }
+
     /// Adds to a counter, per source where it is about one.
     pub fn count(&self, kind: FactKind, source: Option<&str>, add: u64) -> Result<(), StoreError> {
         self.checked(resume::add_count(self.sql, kind, source, add))

@@ -55,7 +55,7 @@ fn an_untouched_log_verifies_and_its_hash_is_the_documented_one() {
 
 #[test]
 fn every_kind_of_tampering_is_found_at_its_row() {
-    let cases: [(&str, u64, &str); 10] = [
+    let cases: [(&str, u64, &str); 11] = [
         ("UPDATE audit SET subject = 'other' WHERE number = 4", 4, "altered"),
         ("UPDATE audit SET time = time + 1 WHERE number = 7", 7, "altered"),
         (
@@ -68,6 +68,7 @@ fn every_kind_of_tampering_is_found_at_its_row() {
         ("DELETE FROM audit WHERE number = 1", 1, "missing"),
         ("DELETE FROM audit WHERE number > 8", 9, "removed"),
         ("DELETE FROM audit", 1, "removed"),
+        ("DELETE FROM audit_end WHERE name = 'anchor'", 0, "ends is missing"),
         ("UPDATE audit_end SET number = 9 WHERE name = 'head'", 10, "recorded end"),
         ("UPDATE audit_end SET hash = zeroblob(32) WHERE name = 'head'", 10, "recorded end"),
     ];
