@@ -3,7 +3,7 @@
 
 use super::identity::{FileId, Look, open, read_at};
 use super::listing::{Listing, Seen};
-use super::names::{bases, is_rotation_of};
+use super::names::{age, bases, is_rotation_of};
 use super::tailer::Tailer;
 use super::tracked::{Guard, Saved, Slot, Standing, Tracked, resolve};
 use super::turn::{bytes_before, skip_to_end};
@@ -12,6 +12,7 @@ use crate::clock::monotonic;
 use crate::fact::FactKind;
 use crate::source::Position;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -304,7 +305,17 @@ impl Tailer<'_> {
     /// it is not, the copy is a file of its own.
     fn is_copy(&mut self, seen: &Seen) -> bool {
         let (inode, now) = (seen.look.id.inode(), monotonic());
-        let Some(original) = self.original_of(seen) else { return false };
+        let Some(slot) = self.original_of(seen) else { return false };
+        if self.files.get(&slot).is_some_and(|file| matches!(file.guard, Guard::Saved(_))) {
+            // After a restart: it may have been truncated already.
+            self.open(slot);
+            if self.is_followed(&seen.look.id) {
+                return true;
+            }
+        }
+        let Some(original) = self.files.get(&slot).map(|file| file.place.clone()) else {
+            return false;
+        };
         let entry = self.suspended.entry(inode).or_insert((seen.look, now));
         if (entry.0.size, entry.0.modified) != (seen.look.size, seen.look.modified) {
             *entry = (seen.look, now);
@@ -318,15 +329,15 @@ impl Tailer<'_> {
         false
     }
 
-    fn original_of(&self, seen: &Seen) -> Option<PathBuf> {
+    fn original_of(&self, seen: &Seen) -> Option<Slot> {
         let name = seen.path.file_name()?.to_string_lossy();
         let folder = seen.path.parent()?;
         let mut originals = self
             .files
-            .values()
-            .filter(|file| file.standing == Standing::Listed && file.offset > 0)
-            .filter(|file| file.place.parent() == Some(folder))
-            .filter(|file| {
+            .iter()
+            .filter(|(_, file)| file.standing == Standing::Listed && file.offset > 0)
+            .filter(|(_, file)| file.place.parent() == Some(folder))
+            .filter(|(_, file)| {
                 let base = file.place.file_name().unwrap_or_default().to_string_lossy();
                 is_rotation_of(&name, &base)
             })
@@ -334,7 +345,7 @@ impl Tailer<'_> {
         originals.peek()?;
         let (handle, look) = open(&seen.path).ok()?;
         originals
-            .find(|file| {
+            .find(|(_, file)| {
                 let whole = file.is_content_of(&handle, look.size).unwrap_or(false);
                 let growing = look.size < file.offset
                     && look.size >= u64::from(file.head.len)
@@ -342,7 +353,7 @@ impl Tailer<'_> {
                     && file.head.is_at(&handle, 0).unwrap_or(false);
                 whole || growing
             })
-            .map(|file| file.place.clone())
+            .map(|(slot, _)| *slot)
     }
 
     /// Lines of an older file of a log come before those of a younger one.
@@ -356,7 +367,7 @@ impl Tailer<'_> {
             slots.sort_by_key(|slot| {
                 self.files.get(slot).map(|file| {
                     let last = file.place == resolve(&base) && file.standing == Standing::Listed;
-                    (last, file.modified, file.id.birth, *slot)
+                    (last, file.modified, file.id.birth, Reverse(age(&file.place)), *slot)
                 })
             });
             for pair in slots.windows(2) {
