@@ -96,7 +96,8 @@ fn from_statx(found: &rustix::fs::Statx) -> Look {
 }
 
 fn from_stat(found: &rustix::fs::Stat) -> Look {
-    let nanos = (found.st_mtime as i64)
+    let nanos = found
+        .st_mtime
         .saturating_mul(1_000_000_000)
         .saturating_add(i64::try_from(found.st_mtime_nsec).unwrap_or_default());
     Look {

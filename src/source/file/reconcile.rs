@@ -58,7 +58,9 @@ impl Tailer<'_> {
     /// Looks at all configured paths.
     pub(super) fn rescan(&mut self) {
         self.rescan_now = false;
+        let begun = monotonic();
         let mut listing = self.options.patterns.list();
+        self.listing_took = monotonic().saturating_duration_since(begun);
         self.remark(&mut listing);
         let mut listed: BTreeMap<Slot, (PathBuf, Look)> = BTreeMap::new();
         let mut fresh: BTreeMap<(u64, u64), Seen> = BTreeMap::new();
@@ -97,7 +99,13 @@ impl Tailer<'_> {
         for seen in fresh {
             self.admit(&seen);
         }
-        for slot in lost {
+        let closed: Vec<Slot> = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.standing == Standing::Left && file.file.is_none())
+            .map(|(slot, _)| *slot)
+            .collect();
+        for slot in closed {
             self.drop_if_gone(slot);
         }
         if changed || self.first_scan {
@@ -142,17 +150,15 @@ impl Tailer<'_> {
         let returned = file.standing != Standing::Listed;
         file.standing = Standing::Listed;
         let moved = file.found != path;
-        if moved {
+        if moved || returned {
             file.place = resolve(&path);
             file.rotated = *path.to_string_lossy() != *file.path;
             file.found = path;
             file.active = monotonic();
             self.out.touch(slot);
+        }
+        if moved {
             self.out.count(FactKind::Rotations, 1);
-        } else if returned {
-            file.place = resolve(&path);
-            file.rotated = false;
-            self.out.touch(slot);
         }
         self.note(slot, look);
         moved
@@ -190,8 +196,7 @@ impl Tailer<'_> {
     }
 
     fn drop_if_gone(&mut self, slot: Slot) {
-        let Some(file) = self.files.get(&slot) else { return };
-        if file.file.is_none() && file.standing == Standing::Left && self.is_gone(slot) {
+        if self.is_gone(slot) {
             self.gap(slot, None, "removed");
             self.remove(slot);
         }
@@ -213,11 +218,18 @@ impl Tailer<'_> {
         let mut file = Tracked::new(&seen.look, &seen.path, now);
         if let Some(base) = self.rotated_from(seen) {
             file.rotated = true;
+            file.standing = Standing::Left;
             file.path = base;
         }
-        let at_end = self.first_scan && self.options.start == Start::End;
-        let known = |text: &String| self.started.contains(text);
-        let at_end = at_end && !self.options.patterns.include.get(seen.pattern).is_some_and(known);
+        let at_end = self.first_scan
+            && self.options.start == Start::End
+            && file.standing == Standing::Listed
+            && self
+                .options
+                .patterns
+                .include
+                .get(seen.pattern)
+                .is_some_and(|text| !self.started.contains(text));
         let slot = self.insert(file);
         if !at_end {
             self.note(slot, &seen.look);

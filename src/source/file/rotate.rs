@@ -95,6 +95,10 @@ impl Tailer<'_> {
         let (key, unread) = (file.key(), file.unread());
         let copy = self.copy_of(slot);
         let found = copy.is_some();
+        let whole = copy.as_ref().is_some_and(|copy| copy.offset == file.offset);
+        if !whole && unread != Some(0) && !(found && unread.is_none()) {
+            self.gap(slot, unread, "truncated");
+        }
         let mut before = None;
         if let Some(copy) = copy {
             let since =
@@ -115,8 +119,6 @@ impl Tailer<'_> {
                     before = Some(self.insert(later));
                 }
             }
-        } else if unread != Some(0) {
-            self.gap(slot, unread, "truncated");
         }
         let Some(file) = self.files.get_mut(&slot) else { return };
         file.begin_again();

@@ -103,10 +103,15 @@ fn a_crash_at_any_batch_loses_nothing_and_repeats_with_the_same_ids() {
     assert_eq!((missing, ids.len()), (0, written));
 }
 
+/// Options as they are by default: what is there at the first start is skipped.
+fn from_the_end(folder: &Folder, pattern: &str) -> Options {
+    Options { start: Start::End, ..folder.options(pattern, Events::Watch) }
+}
+
 /// Reads half of 200 lines in one file, and gives the position in the middle.
 fn half_read(folder: &Folder, options: &Options) -> Positions {
     folder.append("a.log", numbered(0..100));
-    let mut run = Run::new(options);
+    let mut run = Run::new(&Options { start: Start::Beginning, ..options.clone() });
     run.until_count(100);
     let committed = run.kill().all();
     folder.append("a.log", numbered(100..200));
@@ -117,7 +122,7 @@ fn half_read(folder: &Folder, options: &Options) -> Positions {
 fn a_rotation_while_down_is_followed_out_of_the_pattern() {
     for pattern in ["a.log", "a.log*"] {
         let folder = Folder::new();
-        let options = folder.options(pattern, Events::Watch);
+        let options = from_the_end(&folder, pattern);
         let positions = half_read(&folder, &options);
         folder.rename("a.log", "a.log.1");
         folder.append("a.log", numbered(200..250));
@@ -139,7 +144,7 @@ fn a_rotation_while_down_is_followed_out_of_the_pattern() {
 fn an_older_rotated_file_is_not_taken_for_a_later_one() {
     let folder = Folder::new();
     folder.append("a.log.1", "older\n");
-    let options = folder.options("a.log", Events::Watch);
+    let options = from_the_end(&folder, "a.log");
     let positions = half_read(&folder, &options);
     folder.rename("a.log.1", "a.log.2");
     folder.rename("a.log", "a.log.1");
@@ -152,7 +157,7 @@ fn an_older_rotated_file_is_not_taken_for_a_later_one() {
 fn copytruncate_while_down_reads_the_rest_from_the_copy() {
     for pattern in ["a.log", "a.log*"] {
         let folder = Folder::new();
-        let options = folder.options(pattern, Events::Watch);
+        let options = from_the_end(&folder, pattern);
         let positions = half_read(&folder, &options);
         folder.copy_truncate("a.log", "a.log.1");
         folder.append("a.log", numbered(200..450));
@@ -171,7 +176,7 @@ fn copytruncate_while_down_reads_the_rest_from_the_copy() {
 #[test]
 fn a_position_beyond_the_end_begins_again_with_a_gap() {
     let folder = Folder::new();
-    let options = folder.options("a.log", Events::Watch);
+    let options = from_the_end(&folder, "a.log");
     let positions = half_read(&folder, &options);
     fs::write(folder.path("a.log"), "short\n").unwrap();
     let mut run = Run::with(&options, positions, Until::Eof);
@@ -184,7 +189,7 @@ fn a_position_beyond_the_end_begins_again_with_a_gap() {
 #[test]
 fn a_file_removed_while_down_is_told_and_its_successor_read() {
     let folder = Folder::new();
-    let options = folder.options("a.log", Events::Watch);
+    let options = from_the_end(&folder, "a.log");
     let positions = half_read(&folder, &options);
     fs::remove_file(folder.path("a.log")).unwrap();
     folder.append("a.log", "fresh\n");
@@ -199,7 +204,7 @@ fn a_file_removed_while_down_is_told_and_its_successor_read() {
 #[test]
 fn the_same_content_on_another_device_is_the_same_file() {
     let folder = Folder::new();
-    let options = folder.options("a.log", Events::Watch);
+    let options = from_the_end(&folder, "a.log");
     let positions = half_read(&folder, &options);
     let moved: Positions = positions
         .iter()
@@ -214,7 +219,7 @@ fn the_same_content_on_another_device_is_the_same_file() {
 #[test]
 fn an_unreadable_position_is_told_and_the_file_read_anew() {
     let folder = Folder::new();
-    let options = folder.options("a.log", Events::Watch);
+    let options = from_the_end(&folder, "a.log");
     let positions = half_read(&folder, &options);
     let torn: Positions = positions
         .iter()
@@ -242,4 +247,22 @@ fn a_stop_in_the_middle_of_a_line_goes_on_at_its_start() {
     run.until_end();
     assert_eq!(run.lines(), ["two"]);
     assert_eq!(run.records[0].offset, 4);
+}
+
+#[test]
+fn an_older_copy_beside_the_log_is_not_read_when_the_log_is_rotated() {
+    for events in MODES {
+        let folder = Folder::new();
+        let options = folder.options("a.log", events);
+        folder.append("a.log", numbered(0..100));
+        let mut run = Run::new(&options);
+        run.until_count(100);
+        fs::copy(folder.path("a.log"), folder.path("a.log.old")).unwrap();
+        folder.rename("a.log", "a.log.1");
+        folder.append("a.log", numbered(100..110));
+        run.until_count(110);
+        folder.append("a.log", numbered(110..120));
+        run.until_count(120);
+        assert_numbered(&run, 0..120);
+    }
 }
