@@ -1,6 +1,8 @@
 //! Sources: what is read, batch by batch, with the position from which to go on.
 
 mod file;
+mod journald;
+mod stdin;
 
 use crate::clock::Clock;
 use crate::event::{RawRecord, RecordFlags, SourceId, StreamId, Timestamp};
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// Every kind of source.
-pub const KINDS: &[&Kind<Box<dyn Source>>] = &[&file::KIND];
+pub const KINDS: &[&Kind<Box<dyn Source>>] = &[&file::KIND, &journald::KIND, &stdin::KIND];
 
 /// Keys of every source that the configuration reads itself.
 pub const SHARED_KEYS: &[&str] = &["kind", "format", "timezone"];
@@ -144,4 +146,51 @@ pub trait Source: Send {
 fn check_keys(what: &str, own: &[&str], entry: &Node, problems: &mut Problems) {
     let known: Vec<&str> = own.iter().chain(SHARED_KEYS).copied().collect();
     entry.check_keys(what, &known, problems);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::SourceText;
+    use crate::kind::find;
+    use crate::yaml::parse;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_example_builds() {
+        for kind in KINDS {
+            let text = SourceText::new(kind.name, kind.example);
+            let node = parse(&text).unwrap().remove(0);
+            let mut problems = Problems::new(&text);
+            let found = find("source", KINDS, &node, &mut problems).map(|found| found.name);
+            assert_eq!(found, Some(kind.name));
+            assert!((kind.build)(&node, &mut problems).is_some());
+            assert_eq!(problems.list, [], "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn the_folder_is_the_registry() {
+        let names: BTreeSet<String> = KINDS.iter().map(|kind| kind.name.to_owned()).collect();
+        assert_eq!(names.len(), KINDS.len(), "names are unique");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source");
+        let files: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(names, files);
+    }
+
+    #[test]
+    fn an_unknown_kind_lists_the_known() {
+        let text = SourceText::new("c.yml", "kind: kafka\n");
+        let node = parse(&text).unwrap().remove(0);
+        let mut problems = Problems::new(&text);
+        assert!(find("source", KINDS, &node, &mut problems).is_none());
+        let shown = problems.list[0].to_string();
+        assert!(shown.contains("unknown source `kafka`"), "{shown}");
+        assert!(shown.contains("known: file, journald, stdin"), "{shown}");
+    }
 }

@@ -49,6 +49,13 @@ pub(super) fn bases(name: &str) -> impl Iterator<Item = String> {
     trailing.into_iter().chain(middle)
 }
 
+/// How many rotations ago, if the name is numbered: 2 for `a.log.2`, 0 for `a.log`.
+pub(super) fn age(path: &std::path::Path) -> u16 {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let number = name.rsplit_once('.').map(|(_, number)| number).unwrap_or_default();
+    if number.len() > 4 { 0 } else { number.parse().unwrap_or_default() }
+}
+
 /// `.1`, `-20261121`, `.2026-11-21T10`, `.old`.
 fn is_suffix(text: &str) -> bool {
     let Some(rest) = text.strip_prefix(['.', '-', '_']) else { return false };

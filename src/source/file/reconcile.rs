@@ -3,7 +3,7 @@
 
 use super::identity::{FileId, Look, open, read_at};
 use super::listing::{Listing, Seen};
-use super::names::{bases, is_rotation_of};
+use super::names::{age, bases, is_rotation_of};
 use super::tailer::Tailer;
 use super::tracked::{Guard, Saved, Slot, Standing, Tracked, resolve};
 use super::turn::{bytes_before, skip_to_end};
@@ -12,6 +12,7 @@ use crate::clock::monotonic;
 use crate::fact::FactKind;
 use crate::source::Position;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -57,7 +58,9 @@ impl Tailer<'_> {
     /// Looks at all configured paths.
     pub(super) fn rescan(&mut self) {
         self.rescan_now = false;
+        let begun = monotonic();
         let mut listing = self.options.patterns.list();
+        self.listing_took = monotonic().saturating_duration_since(begun);
         self.remark(&mut listing);
         let mut listed: BTreeMap<Slot, (PathBuf, Look)> = BTreeMap::new();
         let mut fresh: BTreeMap<(u64, u64), Seen> = BTreeMap::new();
@@ -96,7 +99,13 @@ impl Tailer<'_> {
         for seen in fresh {
             self.admit(&seen);
         }
-        for slot in lost {
+        let closed: Vec<Slot> = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.standing == Standing::Left && file.file.is_none())
+            .map(|(slot, _)| *slot)
+            .collect();
+        for slot in closed {
             self.drop_if_gone(slot);
         }
         if changed || self.first_scan {
@@ -141,17 +150,15 @@ impl Tailer<'_> {
         let returned = file.standing != Standing::Listed;
         file.standing = Standing::Listed;
         let moved = file.found != path;
-        if moved {
+        if moved || returned {
             file.place = resolve(&path);
             file.rotated = *path.to_string_lossy() != *file.path;
             file.found = path;
             file.active = monotonic();
             self.out.touch(slot);
+        }
+        if moved {
             self.out.count(FactKind::Rotations, 1);
-        } else if returned {
-            file.place = resolve(&path);
-            file.rotated = false;
-            self.out.touch(slot);
         }
         self.note(slot, look);
         moved
@@ -189,8 +196,7 @@ impl Tailer<'_> {
     }
 
     fn drop_if_gone(&mut self, slot: Slot) {
-        let Some(file) = self.files.get(&slot) else { return };
-        if file.file.is_none() && file.standing == Standing::Left && self.is_gone(slot) {
+        if self.is_gone(slot) {
             self.gap(slot, None, "removed");
             self.remove(slot);
         }
@@ -212,11 +218,18 @@ impl Tailer<'_> {
         let mut file = Tracked::new(&seen.look, &seen.path, now);
         if let Some(base) = self.rotated_from(seen) {
             file.rotated = true;
+            file.standing = Standing::Left;
             file.path = base;
         }
-        let at_end = self.first_scan && self.options.start == Start::End;
-        let known = |text: &String| self.started.contains(text);
-        let at_end = at_end && !self.options.patterns.include.get(seen.pattern).is_some_and(known);
+        let at_end = self.first_scan
+            && self.options.start == Start::End
+            && file.standing == Standing::Listed
+            && self
+                .options
+                .patterns
+                .include
+                .get(seen.pattern)
+                .is_some_and(|text| !self.started.contains(text));
         let slot = self.insert(file);
         if !at_end {
             self.note(slot, &seen.look);
@@ -304,7 +317,17 @@ impl Tailer<'_> {
     /// it is not, the copy is a file of its own.
     fn is_copy(&mut self, seen: &Seen) -> bool {
         let (inode, now) = (seen.look.id.inode(), monotonic());
-        let Some(original) = self.original_of(seen) else { return false };
+        let Some(slot) = self.original_of(seen) else { return false };
+        if self.files.get(&slot).is_some_and(|file| matches!(file.guard, Guard::Saved(_))) {
+            // After a restart: it may have been truncated already.
+            self.open(slot);
+            if self.is_followed(&seen.look.id) {
+                return true;
+            }
+        }
+        let Some(original) = self.files.get(&slot).map(|file| file.place.clone()) else {
+            return false;
+        };
         let entry = self.suspended.entry(inode).or_insert((seen.look, now));
         if (entry.0.size, entry.0.modified) != (seen.look.size, seen.look.modified) {
             *entry = (seen.look, now);
@@ -318,15 +341,15 @@ impl Tailer<'_> {
         false
     }
 
-    fn original_of(&self, seen: &Seen) -> Option<PathBuf> {
+    fn original_of(&self, seen: &Seen) -> Option<Slot> {
         let name = seen.path.file_name()?.to_string_lossy();
         let folder = seen.path.parent()?;
         let mut originals = self
             .files
-            .values()
-            .filter(|file| file.standing == Standing::Listed && file.offset > 0)
-            .filter(|file| file.place.parent() == Some(folder))
-            .filter(|file| {
+            .iter()
+            .filter(|(_, file)| file.standing == Standing::Listed && file.offset > 0)
+            .filter(|(_, file)| file.place.parent() == Some(folder))
+            .filter(|(_, file)| {
                 let base = file.place.file_name().unwrap_or_default().to_string_lossy();
                 is_rotation_of(&name, &base)
             })
@@ -334,7 +357,7 @@ impl Tailer<'_> {
         originals.peek()?;
         let (handle, look) = open(&seen.path).ok()?;
         originals
-            .find(|file| {
+            .find(|(_, file)| {
                 let whole = file.is_content_of(&handle, look.size).unwrap_or(false);
                 let growing = look.size < file.offset
                     && look.size >= u64::from(file.head.len)
@@ -342,7 +365,7 @@ impl Tailer<'_> {
                     && file.head.is_at(&handle, 0).unwrap_or(false);
                 whole || growing
             })
-            .map(|file| file.place.clone())
+            .map(|(slot, _)| *slot)
     }
 
     /// Lines of an older file of a log come before those of a younger one.
@@ -356,7 +379,7 @@ impl Tailer<'_> {
             slots.sort_by_key(|slot| {
                 self.files.get(slot).map(|file| {
                     let last = file.place == resolve(&base) && file.standing == Standing::Listed;
-                    (last, file.modified, file.id.birth, *slot)
+                    (last, file.modified, file.id.birth, Reverse(age(&file.place)), *slot)
                 })
             });
             for pair in slots.windows(2) {

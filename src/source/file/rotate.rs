@@ -2,7 +2,7 @@
 
 use super::identity::{Look, look_at, open};
 use super::listing::Seen;
-use super::names::is_rotation_of;
+use super::names::{age, is_rotation_of};
 use super::tailer::Tailer;
 use super::tracked::{Guard, Slot, Standing, Tracked};
 use super::turn::bytes_before;
@@ -62,11 +62,13 @@ impl Tailer<'_> {
         for slot in left {
             let Some(file) = self.files.get(slot) else { continue };
             let since = match self.locate(*slot) {
-                Some((_, look)) => Since { birth: look.id.birth, modified: look.modified },
-                None if file.file.is_some() => {
-                    Since { birth: file.id.birth, modified: file.modified }
+                Some((path, look)) => {
+                    Since { birth: look.id.birth, modified: look.modified, age: age(&path) }
                 }
-                None => Since { birth: Some(file.read_at), modified: file.read_at },
+                None if file.file.is_some() => {
+                    Since { birth: file.id.birth, modified: file.modified, age: u16::MAX }
+                }
+                None => Since { birth: Some(file.read_at), modified: file.read_at, age: u16::MAX },
             };
             later.extend(self.siblings_since(file, since));
         }
@@ -79,7 +81,7 @@ impl Tailer<'_> {
         let Some(folder) = file.place.parent() else { return Vec::new() };
         self.rotations_of(folder, &base)
             .into_iter()
-            .filter(|(_, look)| since.is_before(look))
+            .filter(|(path, look)| since.is_before(look, age(path)))
             .filter(|(path, _)| !is_like(file, path))
             .map(|(path, look)| Seen { path, pattern: usize::MAX, look })
             .collect()
@@ -93,9 +95,14 @@ impl Tailer<'_> {
         let (key, unread) = (file.key(), file.unread());
         let copy = self.copy_of(slot);
         let found = copy.is_some();
+        let whole = copy.as_ref().is_some_and(|copy| copy.offset == file.offset);
+        if !whole && unread != Some(0) && !(found && unread.is_none()) {
+            self.gap(slot, unread, "truncated");
+        }
         let mut before = None;
         if let Some(copy) = copy {
-            let since = Since { birth: copy.id.birth, modified: copy.modified };
+            let since =
+                Since { birth: copy.id.birth, modified: copy.modified, age: age(&copy.place) };
             self.suspended.remove(&copy.id.inode());
             let copied = self.insert(copy);
             self.out.touch(copied);
@@ -112,8 +119,6 @@ impl Tailer<'_> {
                     before = Some(self.insert(later));
                 }
             }
-        } else if unread != Some(0) {
-            self.gap(slot, unread, "truncated");
         }
         let Some(file) = self.files.get_mut(&slot) else { return };
         file.begin_again();
@@ -235,13 +240,17 @@ impl Tailer<'_> {
 struct Since {
     birth: Option<i64>,
     modified: i64,
+    /// Decides between files of the same moment: the clock of a file system is coarse.
+    age: u16,
 }
 
 impl Since {
-    fn is_before(self, look: &Look) -> bool {
+    fn is_before(self, look: &Look, age: u16) -> bool {
         match (self.birth, look.id.birth) {
-            (Some(since), Some(birth)) => birth >= since && look.modified >= since,
-            _ => look.modified >= self.modified,
+            (Some(since), Some(birth)) if since == birth => age < self.age,
+            (Some(since), Some(birth)) => birth > since && look.modified >= since,
+            _ if look.modified == self.modified => age < self.age,
+            _ => look.modified > self.modified,
         }
     }
 }

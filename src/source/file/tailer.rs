@@ -24,13 +24,15 @@ pub(super) const FDS_MAX: usize = 256;
 /// when the configured paths are.
 const POLLED_MAX: usize = 256;
 /// How long a file counts as lately changed.
-const HOT: Duration = Duration::from_secs(60);
+const HOT: Duration = Duration::from_mins(1);
 /// First and longest wait after an error of a file.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Shortest time between two rounds of reading, so that a busy writer costs no wake-up per line.
 const ROUND_MIN: Duration = Duration::from_millis(10);
 /// Shortest time between two looks at the configured paths.
 const RESCAN_MIN: Duration = Duration::from_millis(20);
+/// Longest such time: looking takes at most a hundredth of the time, unless it takes this long.
+const RESCAN_MAX: Duration = Duration::from_secs(10);
 
 /// Everything one run of the source knows.
 pub(super) struct Tailer<'o> {
@@ -47,6 +49,8 @@ pub(super) struct Tailer<'o> {
     /// The configured paths must be looked at now.
     pub(super) rescan_now: bool,
     pub(super) watch: Watch,
+    /// How long it took to list the configured paths.
+    pub(super) listing_took: Duration,
     next_slot: Slot,
     /// Files opened since they were last counted, and those that were open then.
     opened: usize,
@@ -68,6 +72,7 @@ impl<'o> Tailer<'o> {
             until_eof,
             rescan_now: true,
             watch: Watch::default(),
+            listing_took: Duration::ZERO,
             next_slot: 0,
             opened: 0,
             stop,
@@ -92,9 +97,9 @@ impl<'o> Tailer<'o> {
             let now = monotonic();
             if now >= rescan_at || (self.rescan_now && now >= earliest) {
                 self.rescan();
-                let took = monotonic().saturating_duration_since(now);
-                rescan_at = now + timing.rescan.max(took * 100);
-                earliest = now + RESCAN_MIN.max(took * 10);
+                let (after, took) = (monotonic(), self.listing_took);
+                rescan_at = after + timing.rescan.max((took * 100).min(RESCAN_MAX));
+                earliest = after + RESCAN_MIN.max((took * 10).min(timing.rescan));
                 self.out.flush(&self.files)?;
             }
             if now >= poll_at {
@@ -140,8 +145,10 @@ impl<'o> Tailer<'o> {
                 self.look(slot);
             }
         }
-        if !mail.touched.is_empty() && since < ROUND_MIN {
-            clock::pause(ROUND_MIN - since);
+        if !mail.touched.is_empty()
+            && let Some(rest) = ROUND_MIN.checked_sub(since)
+        {
+            clock::pause(rest);
         }
     }
 
