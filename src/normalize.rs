@@ -36,9 +36,8 @@ pub fn normalize<'a>(
     arena: &'a Bump,
     counts: &mut NormalizeCounts,
 ) -> Event<'a> {
-    let believable = |time: &Timestamp| {
-        *time >= TIME_MIN && time.since(raw.received) <= TIME_AHEAD_MAX
-    };
+    let believable =
+        |time: &Timestamp| *time >= TIME_MIN && time.since(raw.received) <= TIME_AHEAD_MAX;
     let time = record.time.filter(believable).unwrap_or_else(|| {
         counts.times_missing += 1;
         raw.received

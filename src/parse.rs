@@ -433,17 +433,13 @@ impl<'a> Step<'_, 'a> {
             }
             return;
         }
-        match own {
-            Some(own) => own.give_up(record),
-            None => {
-                record.parsed = Parsed::Unmatched;
-                record.logsource = LogSource {
-                    product: Some("linux"),
-                    category: None,
-                    service: Some("syslog"),
-                };
-            }
+        if let Some(own) = own {
+            own.give_up(record);
+            return;
         }
+        record.parsed = Parsed::Unmatched;
+        record.logsource =
+            LogSource { product: Some("linux"), category: None, service: Some("syslog") };
     }
 }
 
