@@ -222,6 +222,7 @@ impl Parsers {
     ) -> ArenaVec<'a, Record<'a>> {
         let text = std::str::from_utf8(raw.bytes)
             .unwrap_or_else(|_| arena.alloc_str(&String::from_utf8_lossy(raw.bytes)));
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim().is_empty() {
             return ArenaVec::new_in(arena);
         }

@@ -123,3 +123,18 @@ fn cards_are_masked_everywhere() {
     }
     assert!(counts.cards_masked >= 1);
 }
+
+#[test]
+fn a_card_deep_inside_costs_one_look() {
+    let arena = Bump::new();
+    let mut value = Value::Str("4111111111111111");
+    for _ in 0..200 {
+        value = Value::List(arena.alloc_slice_copy(&[Value::Null, value]));
+    }
+    let (event, counts) = event(&raw(b"x"), &[(Key::Name("deep"), value)], None);
+    let mut inner = &event["deep"];
+    while let Some(list) = inner.as_array() {
+        inner = &list[1];
+    }
+    assert_eq!((inner.as_str(), counts.cards_masked), (Some("411111******1111"), 1));
+}
