@@ -36,9 +36,8 @@ pub fn normalize<'a>(
     arena: &'a Bump,
     counts: &mut NormalizeCounts,
 ) -> Event<'a> {
-    let believable = |time: &Timestamp| {
-        *time >= TIME_MIN && time.since(raw.received) <= TIME_AHEAD_MAX
-    };
+    let believable =
+        |time: &Timestamp| *time >= TIME_MIN && time.since(raw.received) <= TIME_AHEAD_MAX;
     let time = record.time.filter(believable).unwrap_or_else(|| {
         counts.times_missing += 1;
         raw.received
@@ -49,7 +48,11 @@ pub fn normalize<'a>(
     if known.at(&fields, known.kind).is_none() {
         fields.push((Key::Id(ecs::EVENT_KIND), Value::Str("event")));
     }
-    place(&mut fields, raw, arena, counts);
+    // A text that still lies in the batch was UTF-8; only a repaired copy lies elsewhere.
+    let broken =
+        record.original.as_ptr() != raw.bytes.as_ptr() && std::str::from_utf8(raw.bytes).is_err();
+    counts.invalid_utf8 += u64::from(broken);
+    place(&mut fields, raw, broken.then_some("invalid_utf8"), arena);
     let given = known.at(&fields, known.id).and_then(Value::as_str).filter(|id| !id.is_empty());
     let mut event = Event {
         part,
@@ -167,8 +170,8 @@ fn peer(fields: &mut Fields<'_>, known: &Peer, names: [crate::event::FieldId; 3]
 fn place<'a>(
     fields: &mut Fields<'a>,
     raw: &RawRecord<'a>,
+    broken: Option<&'static str>,
     arena: &'a Bump,
-    counts: &mut NormalizeCounts,
 ) {
     if let Some(path) = raw.path {
         fields.push((Key::Id(ecs::LOG_FILE_PATH), Value::Str(path)));
@@ -176,24 +179,19 @@ fn place<'a>(
     if let Ok(offset) = i64::try_from(raw.offset) {
         fields.push((Key::Id(ecs::LOG_OFFSET), Value::Int(offset)));
     }
-    let broken = std::str::from_utf8(raw.bytes).is_err();
-    counts.invalid_utf8 += u64::from(broken);
-    if !broken && raw.flags == RecordFlags::NONE {
+    if broken.is_none() && raw.flags == RecordFlags::NONE {
         return;
     }
-    let noticed = [
-        (broken, "invalid_utf8"),
-        (raw.flags.contains(RecordFlags::TRUNCATED), "truncated"),
-        (raw.flags.contains(RecordFlags::UNTERMINATED), "unterminated"),
-    ];
+    let truncated = raw.flags.contains(RecordFlags::TRUNCATED);
+    let unterminated = raw.flags.contains(RecordFlags::UNTERMINATED);
+    let noticed =
+        [broken, truncated.then_some("truncated"), unterminated.then_some("unterminated")];
     let mut flags = ArenaVec::new_in(arena);
-    flags.extend(noticed.iter().filter(|flag| flag.0).map(|flag| Value::Str(flag.1)));
+    flags.extend(noticed.into_iter().flatten().map(Value::Str));
     if !flags.is_empty() {
         fields.push((Key::Id(ecs::LOG_FLAGS), Value::List(flags.into_bump_slice())));
     }
-    if raw.flags.contains(RecordFlags::TRUNCATED)
-        && let Ok(length) = i64::try_from(raw.full_length)
-    {
+    if truncated && let Ok(length) = i64::try_from(raw.full_length) {
         fields.push((Key::Id(ecs::TAIL_FULL_LENGTH), Value::Int(length)));
     }
 }
@@ -260,28 +258,32 @@ fn mask_value<'a>(value: Value<'a>, arena: &'a Bump) -> Option<(Value<'a>, u64)>
             card::mask(text, arena).map(|(text, count)| (Value::Str(text), count))
         }
         Value::List(items) => {
-            let found = items.iter().any(|item| mask_value(*item, arena).is_some());
-            found.then(|| {
-                let mut count = 0;
-                let items = arena.alloc_slice_fill_iter(items.iter().map(|item| {
-                    let masked = mask_value(*item, arena);
-                    count += masked.map_or(0, |masked| masked.1);
-                    masked.map_or(*item, |masked| masked.0)
-                }));
-                (Value::List(items), count)
-            })
+            let mut copy: Option<ArenaVec<'a, Value<'a>>> = None;
+            let mut count = 0;
+            for (at, item) in items.iter().enumerate() {
+                let Some((masked, number)) = mask_value(*item, arena) else { continue };
+                let copy = copy
+                    .get_or_insert_with(|| ArenaVec::from_iter_in(items.iter().copied(), arena));
+                if let Some(place) = copy.get_mut(at) {
+                    *place = masked;
+                }
+                count += number;
+            }
+            copy.map(|copy| (Value::List(copy.into_bump_slice()), count))
         }
         Value::Map(entries) => {
-            let found = entries.iter().any(|entry| mask_value(entry.1, arena).is_some());
-            found.then(|| {
-                let mut count = 0;
-                let entries = arena.alloc_slice_fill_iter(entries.iter().map(|(name, value)| {
-                    let masked = mask_value(*value, arena);
-                    count += masked.map_or(0, |masked| masked.1);
-                    (*name, masked.map_or(*value, |masked| masked.0))
-                }));
-                (Value::Map(entries), count)
-            })
+            let mut copy: Option<ArenaVec<'a, (&'a str, Value<'a>)>> = None;
+            let mut count = 0;
+            for (at, (_, value)) in entries.iter().enumerate() {
+                let Some((masked, number)) = mask_value(*value, arena) else { continue };
+                let copy = copy
+                    .get_or_insert_with(|| ArenaVec::from_iter_in(entries.iter().copied(), arena));
+                if let Some(place) = copy.get_mut(at) {
+                    place.1 = masked;
+                }
+                count += number;
+            }
+            copy.map(|copy| (Value::Map(copy.into_bump_slice()), count))
         }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => None,
     }

@@ -222,6 +222,7 @@ impl Parsers {
     ) -> ArenaVec<'a, Record<'a>> {
         let text = std::str::from_utf8(raw.bytes)
             .unwrap_or_else(|_| arena.alloc_str(&String::from_utf8_lossy(raw.bytes)));
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim().is_empty() {
             return ArenaVec::new_in(arena);
         }
@@ -433,17 +434,13 @@ impl<'a> Step<'_, 'a> {
             }
             return;
         }
-        match own {
-            Some(own) => own.give_up(record),
-            None => {
-                record.parsed = Parsed::Unmatched;
-                record.logsource = LogSource {
-                    product: Some("linux"),
-                    category: None,
-                    service: Some("syslog"),
-                };
-            }
+        if let Some(own) = own {
+            own.give_up(record);
+            return;
         }
+        record.parsed = Parsed::Unmatched;
+        record.logsource =
+            LogSource { product: Some("linux"), category: None, service: Some("syslog") };
     }
 }
 

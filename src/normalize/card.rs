@@ -143,7 +143,7 @@ fn is_card(bytes: &[u8]) -> bool {
         })
         .sum();
     let alike = bytes.iter().all(|byte| Some(byte) == bytes.first());
-    sum % 10 == 0 && !alike
+    sum.is_multiple_of(10) && !alike
 }
 
 /// Whether the digits are a part of a longer hexadecimal word, such as a hash or `0x…`. A single

@@ -135,7 +135,9 @@ impl<'n> Binder<'n> {
             ));
         }
         let map = self.map.clone();
-        map.iter().map(|(key, field)| Ok((key.as_str().into(), self.target(field, "map")?))).collect()
+        map.iter()
+            .map(|(key, field)| Ok((key.as_str().into(), self.target(field, "map")?)))
+            .collect()
     }
 }
 
@@ -156,12 +158,12 @@ impl<'a> Sink<'a> {
     }
 
     /// Adds a field unless the text says that there is nothing, or is not of its type.
-    pub(super) fn put(&mut self, target: &Target, text: &'a str) {
+    pub(super) fn put(&mut self, target: Target, text: &'a str) {
         let text = text.trim();
         if is_absent(text) {
             return;
         }
-        match *target {
+        match target {
             Target::Nothing => {}
             Target::Field(id, Form::Text) => self.fields.push((Key::Id(id), Value::Str(text))),
             Target::Field(id, Form::Int) => {

@@ -218,7 +218,7 @@ impl Case {
                 let Some(found) = regex.captures(text) else { return false };
                 for (group, target) in groups {
                     if let Some(value) = found.get(*group) {
-                        run.sink.put(target, value.as_str());
+                        run.sink.put(*target, value.as_str());
                     }
                 }
                 if let Some((group, segments)) = pairs

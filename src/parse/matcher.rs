@@ -45,9 +45,9 @@ impl<'r, 'a> Run<'r, 'a> {
             left = after;
             at = match segment {
                 Segment::Text(literal) => self.literal(&literal.text, at)?,
-                Segment::Hole(hole, target) => self.hole(*hole, target, at)?,
-                Segment::Until(stop, target) => self.until(stop, target, at)?,
-                Segment::Rest(target) => return self.rest(target, after, at, goal),
+                Segment::Hole(hole, target) => self.hole(*hole, *target, at)?,
+                Segment::Until(stop, target) => self.until(stop, *target, at)?,
+                Segment::Rest(target) => return self.rest(*target, after, at, goal),
                 Segment::Pairs(map) => self.pairs(map, at),
                 Segment::Optional { bit, body } => self.optional(*bit, body, at),
                 Segment::Choice { first, texts } => self.choice(*first, texts, at)?,
@@ -80,7 +80,7 @@ impl<'r, 'a> Run<'r, 'a> {
         })
     }
 
-    fn hole(&mut self, hole: Hole, target: &Target, at: usize) -> Option<usize> {
+    fn hole(&mut self, hole: Hole, target: Target, at: usize) -> Option<usize> {
         let rest = self.text.as_bytes().get(at..)?;
         let count = |wanted: fn(&u8) -> bool| rest.iter().take_while(|byte| wanted(byte)).count();
         let length = match hole {
@@ -126,7 +126,7 @@ impl<'r, 'a> Run<'r, 'a> {
         None
     }
 
-    fn quoted(&mut self, target: &Target, at: usize) -> Option<usize> {
+    fn quoted(&mut self, target: Target, at: usize) -> Option<usize> {
         let rest = self.text.get(at..)?;
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
         let inside = rest.get(1..)?;
@@ -135,7 +135,7 @@ impl<'r, 'a> Run<'r, 'a> {
         Some(at + end + 2)
     }
 
-    fn until(&mut self, stop: &Literal, target: &Target, at: usize) -> Option<usize> {
+    fn until(&mut self, stop: &Literal, target: Target, at: usize) -> Option<usize> {
         let rest = self.text.get(at..)?;
         let length = stop.forward.find(rest.as_bytes()).unwrap_or(rest.len());
         self.sink.put(target, rest.get(..length)?);
@@ -143,7 +143,7 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// Ends the hole before the last literal behind which everything else matches.
-    fn rest(&mut self, target: &Target, after: &[Segment], at: usize, goal: Goal) -> Option<usize> {
+    fn rest(&mut self, target: Target, after: &[Segment], at: usize, goal: Goal) -> Option<usize> {
         let mark = self.sink.mark();
         let mut after = after;
         loop {
@@ -200,7 +200,7 @@ impl<'r, 'a> Run<'r, 'a> {
             };
             rest = left;
             if let Some((_, target)) = map.iter().find(|(name, _)| **name == *key) {
-                self.sink.put(target, value);
+                self.sink.put(*target, value);
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use super::json::{self, Reason};
 use super::zone::{Written, ZoneCache, offset_seconds};
-use crate::event::{Civil, FieldId, FieldTable, Fields, Key, LogSource, Record, Timestamp, Value, ecs};
+use crate::event::{
+    Civil, FieldId, FieldTable, Fields, Key, LogSource, Record, Timestamp, Value, ecs,
+};
 use bumpalo::Bump;
 use jiff::tz::TimeZone;
 

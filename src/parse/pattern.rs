@@ -264,7 +264,8 @@ fn bind(
                 Segment::Choice { first, texts: texts.iter().map(|text| (**text).into()).collect() }
             }
             Piece::Optional(body) => {
-                let greedy = matches!(body.last(), Some(Piece::Hole { kind, .. }) if kind == "rest");
+                let greedy =
+                    matches!(body.last(), Some(Piece::Hole { kind, .. }) if kind == "rest");
                 if greedy && next.is_some() {
                     let hint = "write two cases, one with the part and one without";
                     let message = "a `rest` ends an optional part, but more follows the part";

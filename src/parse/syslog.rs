@@ -120,7 +120,8 @@ fn time(input: &str) -> Step<'_, Written> {
     }
     let (rest, month) = map_opt(take(3_usize), month_number).parse(input)?;
     let (rest, day) = preceded(blanks, number(1, 2)).parse(rest)?;
-    let (rest, year) = opt(preceded(blanks, terminated(number(4, 4), peek(char(' '))))).parse(rest)?;
+    let (rest, year) =
+        opt(preceded(blanks, terminated(number(4, 4), peek(char(' '))))).parse(rest)?;
     let (rest, hour) = preceded(blanks, number(2, 2)).parse(rest)?;
     let (rest, minute) = preceded(char(':'), number(2, 2)).parse(rest)?;
     let (rest, second) = preceded(char(':'), number(2, 2)).parse(rest)?;
@@ -144,9 +145,10 @@ fn time(input: &str) -> Step<'_, Written> {
 }
 
 fn month_number(name: &str) -> Option<u8> {
-    let names =
-        [*b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
-         *b"Nov", *b"Dec"];
+    let names = [
+        *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
+        *b"Nov", *b"Dec",
+    ];
     let name = name.as_bytes();
     names.iter().position(|known| known == name).map(|position| position as u8 + 1)
 }

@@ -18,8 +18,16 @@ pub(super) const REGEX_MAX: usize = 1 << 20;
 const VERSION: i64 = 1;
 
 const PARSER_KEYS: &[&str] = &[
-    "parser", "version", "description", "input", "logsource", "defaults", "prefix", "cases",
-    "unmatched", "tests",
+    "parser",
+    "version",
+    "description",
+    "input",
+    "logsource",
+    "defaults",
+    "prefix",
+    "cases",
+    "unmatched",
+    "tests",
 ];
 const CASE_KEYS: &[&str] =
     &["id", "description", "pattern", "regex", "map", "set", "flags", "repeat", "attempt"];
@@ -337,12 +345,11 @@ fn constants(
     let Some(node) = node else { return list };
     for (name, key, value) in node.expect_map("fields", problems).unwrap_or_default() {
         let Some((id, kind)) = complain(binder.field(name), key, problems) else { continue };
-        match constant(value, kind) {
-            Some(constant) => list.push((id, constant)),
-            None => {
-                let found = value.describe();
-                problems.error(value.place, format!("`{name}` is a {kind:?}, {found} does not fit"));
-            }
+        if let Some(constant) = constant(value, kind) {
+            list.push((id, constant));
+        } else {
+            let found = value.describe();
+            problems.error(value.place, format!("`{name}` is a {kind:?}, {found} does not fit"));
         }
     }
     list
@@ -356,9 +363,7 @@ fn constant(node: &Node, kind: FieldType) -> Option<Constant> {
         FieldType::Long => node.as_int().map(Constant::Int),
         FieldType::Float => node.as_float().map(Constant::Float),
         FieldType::Bool => node.as_bool().map(Constant::Bool),
-        FieldType::Keywords | FieldType::Ips | FieldType::Macs => {
-            texts(node).map(Constant::Texts)
-        }
+        FieldType::Keywords | FieldType::Ips | FieldType::Macs => texts(node).map(Constant::Texts),
         FieldType::Ip => {
             let text = node.as_text()?;
             text.parse::<std::net::IpAddr>().ok().map(|_| Constant::Text(text.into()))

@@ -10,10 +10,7 @@ pub(super) fn report(cases: &[Case], problems: &mut Problems) {
         if let Some(earlier) = earlier {
             problems.error_hint(
                 case.place,
-                format!(
-                    "the case `{}` can never match: `{}` takes its lines",
-                    case.id, earlier.id
-                ),
+                format!("the case `{}` can never match: `{}` takes its lines", case.id, earlier.id),
                 "put the more special case first, or remove one",
             );
         }

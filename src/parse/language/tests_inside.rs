@@ -111,9 +111,10 @@ impl Language {
             None if matched => vec![format!("the case `{}` matches", case(&record))],
             None => Vec::new(),
             Some(_) if !matched => vec!["no case matches".to_owned()],
-            Some(expect) => {
-                expect.iter().filter_map(|(name, node)| differs(&record, name, node, names)).collect()
-            }
+            Some(expect) => expect
+                .iter()
+                .filter_map(|(name, node)| differs(&record, name, node, names))
+                .collect(),
         }
     }
 }

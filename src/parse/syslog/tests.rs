@@ -17,7 +17,10 @@ fn tags_as_programs_write_them() {
         ("Mar  3 10:00:01 pos7  -- root[5]: in", (Some("pos7"), Some("-- root"), Some(5), "in")),
         ("Mar  3 10:00:01 pos7 till says hi", (Some("pos7"), Some("till"), None, "says hi")),
         ("Mar  3 10:00:01 pos7 a b: c", (Some("pos7"), Some("a b"), None, "c")),
-        ("Mar  3 10:00:01 pos7 kernel: IN=eth0 MAC=a:b", (Some("pos7"), Some("kernel"), None, "IN=eth0 MAC=a:b")),
+        (
+            "Mar  3 10:00:01 pos7 kernel: IN=eth0 MAC=a:b",
+            (Some("pos7"), Some("kernel"), None, "IN=eth0 MAC=a:b"),
+        ),
         ("2026-03-03T10:00:01.5+01:00 pos7 x[y]: z", (Some("pos7"), Some("x"), None, "z")),
         (
             "Mar  3 10:00:01 --- last message repeated 3 times ---",
