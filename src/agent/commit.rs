@@ -57,6 +57,11 @@ pub(super) fn commit(
         for effect in &pending.effects {
             apply(transaction, effect, sources, outputs, now)?;
         }
+        let saved = pending.effects.iter().filter_map(|effect| match effect {
+            Effect::Save(change) => Some(change),
+            _ => None,
+        });
+        transaction.states(saved)?;
         for ((source, stream), state) in &pending.positions {
             if let Some(name) = sources.get(usize::from(source.0)) {
                 transaction.position(name, stream, state.as_deref())?;
@@ -74,7 +79,8 @@ fn apply(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     match effect {
-        Effect::Save(change) => transaction.state(change),
+        // These are written together, in the order of their keys.
+        Effect::Save(_) => Ok(()),
         Effect::Finding(finding, _) => transaction.finding(finding),
         Effect::Incident(change) => {
             transaction.incident(change)?;

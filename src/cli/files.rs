@@ -103,12 +103,4 @@ mod tests {
         assert_eq!(packed_by(b"Nov "), None);
         assert_eq!(packed_by(b""), None);
     }
-
-    #[test]
-    fn only_yaml_files_that_are_not_hidden_are_taken_from_folders() {
-        assert!(is_yaml(Path::new("rules/a.yml")));
-        assert!(is_yaml(Path::new("rules/a.yaml")));
-        assert!(!is_yaml(Path::new("rules/a.md")));
-        assert!(!is_yaml(Path::new("rules/.a.yml")));
-    }
 }

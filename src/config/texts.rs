@@ -102,3 +102,16 @@ fn is_yaml(path: &Path) -> bool {
     !is_hidden
         && path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yaml_files_that_are_not_hidden_are_taken_from_folders() {
+        assert!(is_yaml(Path::new("rules/a.yml")));
+        assert!(is_yaml(Path::new("rules/a.yaml")));
+        assert!(!is_yaml(Path::new("rules/a.md")));
+        assert!(!is_yaml(Path::new("rules/.a.yml")));
+    }
+}

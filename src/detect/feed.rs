@@ -185,7 +185,8 @@ impl Detector {
             });
             let values: Option<Vec<Cow<'_, str>>> =
                 input.values.iter().map(|field| told(*field)).collect();
-            let Some((tag, true)) = values.and_then(|values| tag(measure, &values)).map(|t| (t, complete))
+            let Some((tag, true)) =
+                values.and_then(|values| tag(measure, &values)).map(|t| (t, complete))
             else {
                 continue;
             };

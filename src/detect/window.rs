@@ -255,8 +255,14 @@ impl Window {
         let mut taken: Vec<Entry> = self.entries.drain(start..=end).collect();
         self.tail = None;
         let (first, last) = (taken[0].time, taken[taken.len() - 1].time);
-        let mut episode =
-            Episode { id: first as u64, first, last, count: 0, ended: false, parts: BTreeMap::new() };
+        let mut episode = Episode {
+            id: first as u64,
+            first,
+            last,
+            count: 0,
+            ended: false,
+            parts: BTreeMap::new(),
+        };
         let mut evidence: Vec<Packed> = Vec::new();
         for entry in &mut taken {
             evidence.extend(entry.evidence.take());
@@ -361,7 +367,10 @@ impl Episode {
                 self.count += u64::from(most(&part.sums) - before);
             }
             Measure::ValueCount => {
-                if self.parts.insert(entry.tag, Part { last: entry.time, ..Part::default() }).is_none()
+                if self
+                    .parts
+                    .insert(entry.tag, Part { last: entry.time, ..Part::default() })
+                    .is_none()
                 {
                     self.count += 1;
                 }

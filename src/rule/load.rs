@@ -78,9 +78,9 @@ impl<'t> Loader<'t> {
             let body = body(node, &mut reader);
             let top = document::top(node, &mut reader);
             let mentions = std::mem::take(&mut reader.mentions);
-            let tests = node.get("tests").map(|tests| {
-                Arc::new(RuleTests { source: source.clone(), node: tests.clone() })
-            });
+            let tests = node
+                .get("tests")
+                .map(|tests| Arc::new(RuleTests { source: source.clone(), node: tests.clone() }));
             let too_many = self.drafts.len() >= RULES_MAX;
             if too_many {
                 problems.error(node.place, format!("more than {RULES_MAX} rules"));
@@ -124,9 +124,13 @@ impl<'t> Loader<'t> {
                 if named && filter.applies_to.covers(&detection.source) {
                     let rule = std::mem::replace(&mut detection.expr, Expr::And(Vec::new()));
                     detection.expr = Expr::And(vec![rule, filter.expr.clone()]);
-                    draft.mentions.extend(filter.mentions.iter().filter(|_| {
-                        *draft.source.path == *filter.source.path
-                    }).cloned());
+                    draft.mentions.extend(
+                        filter
+                            .mentions
+                            .iter()
+                            .filter(|_| *draft.source.path == *filter.source.path)
+                            .cloned(),
+                    );
                     applied = true;
                 }
             }
@@ -362,11 +366,7 @@ fn body(node: &Node, reader: &mut Reader<'_>) -> Option<DraftBody> {
     Some(DraftBody::Detection(Detection { source: source?, expr }))
 }
 
-fn filter<'t>(
-    source: &'t SourceText,
-    node: &Node,
-    reader: &mut Reader<'_>,
-) -> Option<Filter<'t>> {
+fn filter<'t>(source: &'t SourceText, node: &Node, reader: &mut Reader<'_>) -> Option<Filter<'t>> {
     let body = node.get("filter")?;
     document::top(node, reader)?;
     let Some(logsource) = node.get("logsource") else {
@@ -382,9 +382,10 @@ fn filter<'t>(
         }
         Some(any) if any.as_text() == Some("any") => None,
         Some(list) => {
-            let texts = list.items().iter().map(|item| {
-                item.expect_text("a rule", reader.problems).map(str::to_owned)
-            });
+            let texts = list
+                .items()
+                .iter()
+                .map(|item| item.expect_text("a rule", reader.problems).map(str::to_owned));
             Some(texts.collect::<Option<Vec<String>>>()?)
         }
     };

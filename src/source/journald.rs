@@ -11,8 +11,10 @@ use crate::fact::{Fact, FactKind};
 use crate::kind::Kind;
 use crate::yaml::{Node, Problems};
 use memchr::memmem;
+use rustix::process::{Pid, Signal, kill_process_group};
 use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -124,6 +126,7 @@ impl Journald {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .spawn()
             .map_err(|error| SourceError { message: format!("cannot run `{program}`: {error}") })
     }
@@ -154,13 +157,16 @@ impl Source for Journald {
     }
 }
 
-/// The program, which ends with the source.
+/// The program, which ends with the source, and whatever it has started itself.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself, then there is nothing to do.
-        drop(self.0.kill());
+        let group = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        if let Some(Err(error)) = group.map(|group| kill_process_group(group, Signal::KILL)) {
+            tracing::debug!("the program has ended: {error}");
+        }
         drop(self.0.wait());
     }
 }

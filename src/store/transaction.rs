@@ -71,8 +71,11 @@ impl<'a> Transaction<'a> {
 
     /// Many pieces of detection state, of which the last of a key stands. They are written in the
     /// order of their keys, so that each page of the table is touched once.
-    pub fn states(&self, changes: &[StateChange]) -> Result<(), StoreError> {
-        let mut sorted: Vec<&StateChange> = changes.iter().collect();
+    pub fn states<'c>(
+        &self,
+        changes: impl IntoIterator<Item = &'c StateChange>,
+    ) -> Result<(), StoreError> {
+        let mut sorted: Vec<&StateChange> = changes.into_iter().collect();
         sorted.sort_by_key(|change| (change.kind, &change.key));
         sorted.into_iter().try_for_each(|change| self.state(change))
     }

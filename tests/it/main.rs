@@ -4,5 +4,7 @@ mod agent;
 mod crash;
 mod layers;
 mod shipped_rules;
+mod shop;
+mod sim;
 mod tidy;
 mod tokens;
