@@ -27,6 +27,26 @@ struct Reached {
     event: Timestamp,
     /// When its last record was read.
     received: Timestamp,
+    /// Whether a record has told its time. Before, the time of reading stands in; afterwards a
+    /// record without a time (a torn line) says nothing: it must not carry yesterday's log to now.
+    has_told: bool,
+}
+
+impl Reached {
+    const fn begin(received: Timestamp) -> Self {
+        Self { event: received, received, has_told: false }
+    }
+
+    fn observe(&mut self, received: Timestamp, event: Timestamp) {
+        let tells = event != received;
+        if tells && !self.has_told {
+            self.event = event;
+        } else if tells || !self.has_told {
+            self.event = self.event.max(event);
+        }
+        self.has_told |= tells;
+        self.received = self.received.max(received);
+    }
 }
 
 /// The watermark: no event older than it is to be expected.
@@ -52,17 +72,11 @@ impl Progress {
         if let Some((id, reached)) = &mut self.current
             && *id == raw.stream
         {
-            reached.event = reached.event.max(time);
-            reached.received = reached.received.max(raw.received);
-            return;
+            return reached.observe(raw.received, time);
         }
         self.put_back();
-        let mut reached = self
-            .streams
-            .remove(&raw.stream)
-            .unwrap_or(Reached { event: time, received: raw.received });
-        reached.event = reached.event.max(time);
-        reached.received = reached.received.max(raw.received);
+        let mut reached = self.streams.remove(&raw.stream).unwrap_or(Reached::begin(raw.received));
+        reached.observe(raw.received, time);
         self.current = Some((raw.stream, reached));
     }
 
@@ -159,6 +173,7 @@ impl Progress {
         self.retire(Reached {
             event: Timestamp::from_nanos(event),
             received: Timestamp::from_nanos(received),
+            has_told: true,
         });
         true
     }

@@ -95,6 +95,12 @@ fn a_rotated_log_is_read_to_its_end_and_on() {
     let shop = Shop::new("agent-rotate");
     let _agent = shop.start();
     attack(&shop, "203.0.113.9", 100, 3);
+    // Before its first sight a file that is moved away is none of the agent's.
+    shop.wait("the first three lines", |shop| {
+        let output = shop.tripline(&["status", "--json", "--config", "tripline.yml"]);
+        let status: Json = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        status["sources"][0]["records"] == 3
+    });
     let path = shop.folder.path().join("auth.log");
     fs::rename(&path, shop.folder.path().join("auth.log.1")).unwrap();
     // Written to the renamed file before the writer noticed, then to the new one.

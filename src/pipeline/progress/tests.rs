@@ -63,3 +63,16 @@ fn the_number_of_streams_is_bounded() {
     }
     assert!(progress.streams.len() <= STREAMS_MAX);
 }
+
+#[test]
+fn a_line_without_a_time_does_not_carry_an_old_log_to_now() {
+    let mut progress = Progress::default();
+    progress.observe(&record(1, 100_000), at(100_000));
+    progress.observe(&record(1, 100_000), at(500));
+    progress.observe(&record(1, 100_000), at(100_000));
+    assert_eq!(progress.tick(at(100_001)), Some(at(500)));
+    // A log that never tells a time goes by the time of reading.
+    progress.observe(&record(2, 100_002), at(100_002));
+    progress.end(StreamId(1));
+    assert_eq!(progress.tick(at(100_003)), Some(at(100_002)));
+}
