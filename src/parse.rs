@@ -24,13 +24,14 @@ use crate::diagnostic::{Diagnostic, Place, SourceText};
 use crate::event::{
     FieldId, FieldTable, LogSource, Parsed, RawRecord, Record, RecordFlags, Value, ecs,
 };
-use attempt::Session;
+use attempt::{Fnv, Session};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 use journal::Journal;
 use language::{Framing, Language, Programs};
 use object::TimeContext;
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use syslog::Header;
 use zone::ZoneCache;
 
@@ -105,12 +106,16 @@ pub struct ParserOutput<'p> {
     pub fields: Vec<FieldId>,
 }
 
+/// Numbers of parsers by the program they name. The names come from parser files, so that a log
+/// cannot make them collide.
+type ByProgram = HashMap<Box<str>, Vec<u16>, BuildHasherDefault<Fnv>>;
+
 /// Every format, ready to use.
 #[derive(Debug)]
 pub struct Parsers {
     languages: Vec<Language>,
     /// Parsers by the program they name, in the order they are tried.
-    programs: HashMap<Box<str>, Vec<u16>>,
+    programs: ByProgram,
     /// Parsers for every program.
     any: Vec<u16>,
     /// Sorted by name.
@@ -146,7 +151,7 @@ impl Parsers {
     }
 
     fn of(languages: Vec<Language>) -> Self {
-        let mut programs: HashMap<Box<str>, Vec<u16>> = HashMap::new();
+        let mut programs = ByProgram::default();
         let mut any = Vec::new();
         let mut formats: Vec<(Box<str>, Frame)> =
             BUILT_IN.iter().map(|(name, frame)| ((*name).into(), *frame)).collect();
@@ -223,7 +228,7 @@ impl Parsers {
         let text = std::str::from_utf8(raw.bytes)
             .unwrap_or_else(|_| arena.alloc_str(&String::from_utf8_lossy(raw.bytes)));
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if text.trim().is_empty() {
+        if text.trim_ascii().is_empty() {
             return ArenaVec::new_in(arena);
         }
         let step = Step {

@@ -1,6 +1,7 @@
 //! Login attempts: which lines of a log tell of the same one.
 
 use crate::event::{ATTEMPT_KINDS, Attempt};
+use std::hash::Hasher;
 
 /// The kinds of evidence that a parser may name in `attempt:`; the position is the number.
 ///
@@ -21,11 +22,12 @@ impl Session<'_> {
     /// The attempt that a line of this session tells of; none without a process id.
     pub(super) fn attempt(&self, kind: u8) -> Option<Attempt> {
         let pid = self.pid?;
-        let mut hash = Fnv::START;
+        let mut hash = Fnv::default();
         for part in [self.host, "\0", family(self.program), "\0"] {
-            hash = hash.with(part.as_bytes());
+            hash.write(part.as_bytes());
         }
-        Some(Attempt { session: hash.with(&pid.to_le_bytes()).0, kind })
+        hash.write(&pid.to_le_bytes());
+        Some(Attempt { session: hash.finish(), kind })
     }
 }
 
@@ -35,15 +37,25 @@ fn family(program: &str) -> &str {
 }
 
 /// FNV-1a, 64 bits (<https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>): the same in every
-/// run and on every host, which the hasher of the standard library is not.
-struct Fnv(u64);
+/// run and on every host, which the hasher of the standard library is not, and quick for the short
+/// names that parsers are found by. Not for tables whose keys come from logs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fnv(u64);
 
-impl Fnv {
-    const START: Self = Self(0xcbf2_9ce4_8422_2325);
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
 
-    fn with(self, bytes: &[u8]) -> Self {
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
         let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        Self(bytes.iter().fold(self.0, mix))
+        self.0 = bytes.iter().fold(self.0, mix);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -58,6 +70,8 @@ mod tests {
         assert_ne!(session("sshd").attempt(0), session("login").attempt(0));
         assert_ne!(session("sshd").attempt(0), session("sshd").attempt(1));
         assert_eq!(Session { pid: None, ..session("sshd") }.attempt(0), None);
-        assert_eq!(Fnv::START.with(b"foobar").0, 0x8594_4171_f739_67e8);
+        let mut hash = Fnv::default();
+        hash.write(b"foobar");
+        assert_eq!(hash.finish(), 0x8594_4171_f739_67e8);
     }
 }

@@ -159,7 +159,7 @@ impl<'a> Sink<'a> {
 
     /// Adds a field unless the text says that there is nothing, or is not of its type.
     pub(super) fn put(&mut self, target: Target, text: &'a str) {
-        let text = text.trim();
+        let text = text.trim_ascii();
         if is_absent(text) {
             return;
         }

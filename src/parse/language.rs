@@ -64,14 +64,17 @@ pub(super) enum Constant {
 }
 
 impl Constant {
-    fn value<'a>(&'a self, arena: &'a Bump) -> Value<'a> {
+    /// Adds it to a record. Each arm writes its own field: a value that was first put together and
+    /// then copied costs several times as much.
+    fn add<'a>(&'a self, id: FieldId, record: &mut Record<'a>, arena: &'a Bump) {
         match self {
-            Self::Text(text) => Value::Str(text),
-            Self::Int(number) => Value::Int(*number),
-            Self::Float(number) => Value::Float(*number),
-            Self::Bool(value) => Value::Bool(*value),
+            Self::Text(text) => record.set(id, Value::Str(text)),
+            Self::Int(number) => record.set(id, Value::Int(*number)),
+            Self::Float(number) => record.set(id, Value::Float(*number)),
+            Self::Bool(value) => record.set(id, Value::Bool(*value)),
             Self::Texts(texts) => {
-                Value::List(arena.alloc_slice_fill_iter(texts.iter().map(|text| Value::Str(text))))
+                let texts = texts.iter().map(|text| Value::Str(text));
+                record.set(id, Value::List(arena.alloc_slice_fill_iter(texts)));
             }
         }
     }
@@ -119,8 +122,8 @@ pub(super) struct Language {
     /// Stands before every case; what of it is missing does not hinder a match.
     prefix: Pattern,
     cases: Vec<Case>,
-    /// Numbers of the cases that a message may be, by its first byte.
-    index: Vec<Vec<u16>>,
+    /// The cases that a message may be, by its first byte, in file order.
+    index: Vec<Vec<Candidate>>,
     unmatched: Unmatched,
     /// Every field it can fill.
     pub(super) outputs: BTreeSet<FieldId>,
@@ -158,7 +161,7 @@ impl Language {
         record.fields = sink.fields;
         let Some(case) = found else { return false };
         for (id, constant) in &case.set {
-            record.set(*id, constant.value(arena));
+            constant.add(*id, record, arena);
         }
         for (id, bit) in &case.flags {
             if bits & (1 << bit) != 0 {
@@ -192,21 +195,46 @@ impl Language {
     fn claim<'a>(&'a self, record: &mut Record<'a>, arena: &'a Bump) {
         record.logsource = self.logsource();
         for (id, constant) in &self.defaults {
-            record.set(*id, constant.value(arena));
+            constant.add(*id, record, arena);
         }
         record.set(ecs::TRIPLINE_PARSER, Value::Str(&self.name));
     }
 
     fn find(&self, run: &mut Run<'_, '_>, start: usize) -> Option<&Case> {
-        let first = *run.text.as_bytes().get(start)?;
+        let head = run.text.as_bytes().get(start..)?;
+        let first = *head.first()?;
+        let word = word(head);
         let mark = run.sink.mark();
-        let candidates = self.index.get(usize::from(first))?;
-        candidates.iter().filter_map(|number| self.cases.get(usize::from(*number))).find(|case| {
+        for candidate in self.index.get(usize::from(first))? {
+            if word & candidate.mask != candidate.word {
+                continue;
+            }
+            let case = self.cases.get(usize::from(candidate.case))?;
             run.sink.back_to(mark);
             run.sink.count = None;
-            case.matches(run, start)
-        })
+            if case.matches(run, start) {
+                return Some(case);
+            }
+        }
+        None
     }
+}
+
+/// A case with its first eight bytes, so that most that do not fit are passed over by a comparison
+/// of two numbers.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    mask: u64,
+    word: u64,
+    case: u16,
+}
+
+/// The first eight bytes, as far as there are any.
+fn word(bytes: &[u8]) -> u64 {
+    if let Some(eight) = bytes.first_chunk::<8>() {
+        return u64::from_le_bytes(*eight);
+    }
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 impl Case {
@@ -247,14 +275,21 @@ impl Case {
     }
 }
 
-/// Case numbers by first byte, each list in file order.
-fn index(cases: &[Case]) -> Vec<Vec<u16>> {
+/// Cases by first byte, each list in file order.
+fn index(cases: &[Case]) -> Vec<Vec<Candidate>> {
     let mut index = vec![Vec::new(); 256];
     for (number, case) in cases.iter().enumerate() {
+        let head = case.head().as_bytes();
+        let mask = match head.len() {
+            0 => 0,
+            1..8 => u64::MAX >> (64 - 8 * head.len()),
+            _ => u64::MAX,
+        };
+        let candidate = Candidate { mask, word: word(head) & mask, case: number as u16 };
         let bytes = case.first_bytes();
         for (byte, list) in index.iter_mut().enumerate() {
             if bytes.as_ref().is_none_or(|bytes| bytes.contains(&(byte as u8))) {
-                list.push(number as u16);
+                list.push(candidate);
             }
         }
     }

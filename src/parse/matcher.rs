@@ -137,7 +137,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn until(&mut self, stop: &Literal, target: Target, at: usize) -> Option<usize> {
         let rest = self.text.get(at..)?;
-        let length = stop.forward.find(rest.as_bytes()).unwrap_or(rest.len());
+        let length = stop.find(rest.as_bytes()).unwrap_or(rest.len());
         self.sink.put(target, rest.get(..length)?);
         Some(at + length)
     }
@@ -181,7 +181,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     fn last(&self, literal: &Literal, from: usize, to: usize) -> Option<usize> {
         let bytes = self.text.as_bytes().get(from..to)?;
-        literal.backward.rfind(bytes).map(|found| from + found)
+        literal.rfind(bytes).map(|found| from + found)
     }
 
     /// `key=value` pairs, a value in double quotes if it holds blanks.

@@ -89,7 +89,7 @@ pub(super) fn rfc3164(line: &str) -> Result<Header<'_>, &'static str> {
         program: None,
         pid: None,
         extra: None,
-        message: rest.trim(),
+        message: rest.trim_ascii(),
     };
     if rest.starts_with("--- last message repeated ") {
         return Ok(header);
@@ -98,7 +98,7 @@ pub(super) fn rfc3164(line: &str) -> Result<Header<'_>, &'static str> {
     let bracketed = first.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let tagged = if let Some(name) = bracketed {
         header.program = Some(name);
-        header.message = after_host.trim();
+        header.message = after_host.trim_ascii();
         return Ok(header);
     } else if first.ends_with(':') {
         rest
@@ -106,7 +106,7 @@ pub(super) fn rfc3164(line: &str) -> Result<Header<'_>, &'static str> {
         header.host = Some(first);
         after_host.trim_start_matches([' ', '\t'])
     };
-    header.message = tagged.trim();
+    header.message = tagged.trim_ascii();
     if !tagged.starts_with("last message repeated ") {
         split_tag(tagged, &mut header);
     }
@@ -187,7 +187,7 @@ fn split_tag<'a>(text: &'a str, header: &mut Header<'a>) {
         },
     };
     let (Some(tag), Some(message)) = (tag, message) else { return };
-    header.message = message.trim();
+    header.message = message.trim_ascii();
     let (name, pid) = match tag.strip_suffix(']').and_then(|open| open.rsplit_once('[')) {
         Some((name, pid)) => (name, pid.parse().ok()),
         None => (tag, None),
@@ -197,14 +197,14 @@ fn split_tag<'a>(text: &'a str, header: &mut Header<'a>) {
         Some((name, _)) if !name.is_empty() => name,
         _ => name,
     };
-    header.program = Some(name.trim()).filter(|name| !name.is_empty());
+    header.program = Some(name.trim_ascii()).filter(|name| !name.is_empty());
 }
 
 /// Reads an RFC 5424 header as section 6 of the RFC has it; names may be longer than it allows.
 pub(super) fn rfc5424(line: &str) -> Result<Header<'_>, &'static str> {
     match strict(line) {
         Ok((message, mut header)) => {
-            header.message = message.trim().trim_start_matches('\u{feff}').trim();
+            header.message = message.trim_ascii().trim_start_matches('\u{feff}').trim_ascii();
             Ok(header)
         }
         Err(_) => Err("the header is not that of RFC 5424"),
