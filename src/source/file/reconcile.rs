@@ -184,6 +184,8 @@ impl Tailer<'_> {
         file.active = monotonic();
         self.out.touch(slot);
         self.out.count(FactKind::Rotations, 1);
+        // What was appended before it left comes before what its successor holds.
+        self.look(slot);
         Some(slot)
     }
 

@@ -191,7 +191,7 @@ impl<'o> Tailer<'o> {
     }
 
     /// Looks whether a file has changed.
-    fn look(&mut self, slot: Slot) {
+    pub(super) fn look(&mut self, slot: Slot) {
         let Some(file) = self.files.get(&slot) else { return };
         let found = file.file.as_ref().map_or_else(|| look_at(&file.place), look_into);
         match found {

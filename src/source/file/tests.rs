@@ -123,7 +123,7 @@ impl Run {
             id: SourceId(3),
             name: "test".into(),
             positions: positions.clone(),
-            output: Box::new(move |batch| sender.send(batch).map_err(|_| crate::source::Stopped)),
+            output: Box::new(move |batch| sender.send(batch).or(Err(crate::source::Stopped))),
             stop: Arc::clone(&stop),
             until_eof: until == Until::Eof,
             clock: Clock::System,
@@ -284,7 +284,9 @@ impl Stopped {
 
 /// Numbered lines of 72 bytes.
 fn numbered(range: std::ops::Range<usize>) -> String {
-    range.map(|number| format!("{}\n", line(number))).collect()
+    let mut lines: Vec<String> = range.map(line).collect();
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn line(number: usize) -> String {

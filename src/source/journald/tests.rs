@@ -50,9 +50,15 @@ fn entry(number: u64) -> String {
     )
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Eof,
+    Never,
+}
+
 fn context(
     positions: BTreeMap<Box<str>, Box<str>>,
-    until_eof: bool,
+    end: End,
 ) -> (SourceContext, Receiver<Batch>, Arc<AtomicBool>) {
     let (sender, receiver) = channel();
     let stop = Arc::new(AtomicBool::new(false));
@@ -60,9 +66,9 @@ fn context(
         id: SourceId(1),
         name: "journal".into(),
         positions,
-        output: Box::new(move |batch| sender.send(batch).map_err(|_| Stopped)),
+        output: Box::new(move |batch| sender.send(batch).or(Err(Stopped))),
         stop: Arc::clone(&stop),
-        until_eof,
+        until_eof: end == End::Eof,
         clock: Clock::System,
     };
     (context, receiver, stop)
@@ -71,7 +77,7 @@ fn context(
 #[test]
 fn entries_carry_their_sequence_number_and_the_batch_the_last_cursor() {
     let fake = Fake::new(&format!("echo '{}'\necho '{}'", entry(10), entry(11)));
-    let (context, receiver, _) = context(BTreeMap::new(), true);
+    let (context, receiver, _) = context(BTreeMap::new(), End::Eof);
     fake.source(Start::Beginning).run(context).unwrap();
     let batches: Vec<Batch> = receiver.iter().collect();
     let offsets: Vec<u64> =
@@ -88,7 +94,8 @@ fn entries_carry_their_sequence_number_and_the_batch_the_last_cursor() {
 #[test]
 fn it_goes_on_after_the_committed_cursor() {
     let fake = Fake::new("");
-    let (context, _receiver, _) = context(BTreeMap::from([(KEY.into(), "s=ab;i=b".into())]), false);
+    let (context, _receiver, _) =
+        context(BTreeMap::from([(KEY.into(), "s=ab;i=b".into())]), End::Never);
     let error = fake.source(Start::End).run(context).unwrap_err();
     assert!(error.message.contains("ended"), "{error}");
     assert!(fake.arguments().contains("--follow --no-tail --after-cursor=s=ab;i=b"));
@@ -97,7 +104,7 @@ fn it_goes_on_after_the_committed_cursor() {
 #[test]
 fn the_first_start_at_the_end_asks_for_no_old_lines() {
     let fake = Fake::new("");
-    let (context, _receiver, _) = context(BTreeMap::new(), false);
+    let (context, _receiver, _) = context(BTreeMap::new(), End::Never);
     fake.source(Start::End).run(context).unwrap_err();
     assert!(fake.arguments().contains("--follow --lines=0"), "{}", fake.arguments());
 }
@@ -105,7 +112,7 @@ fn the_first_start_at_the_end_asks_for_no_old_lines() {
 #[test]
 fn what_the_program_complains_about_is_told() {
     let fake = Fake::new("echo 'no journal files were found' >&2; exit 1");
-    let (context, _receiver, _) = context(BTreeMap::new(), true);
+    let (context, _receiver, _) = context(BTreeMap::new(), End::Eof);
     let error = fake.source(Start::End).run(context).unwrap_err();
     assert!(error.message.contains("no journal files were found"), "{error}");
     let missing = Journald {
@@ -113,7 +120,7 @@ fn what_the_program_complains_about_is_told() {
         start: Start::End,
         filters: Vec::new(),
     };
-    let (context, _receiver, _) = self::context(BTreeMap::new(), true);
+    let (context, _receiver, _) = self::context(BTreeMap::new(), End::Eof);
     let error = { missing }.run(context).unwrap_err();
     assert!(error.message.starts_with("cannot run `/nonexistent/journalctl`"), "{error}");
 }
@@ -121,7 +128,7 @@ fn what_the_program_complains_about_is_told() {
 #[test]
 fn a_stop_ends_a_program_that_would_go_on() {
     let fake = Fake::new(&format!("echo '{}'\nexec cat /dev/zero | tr -d '\\0'", entry(1)));
-    let (context, receiver, stop) = context(BTreeMap::new(), false);
+    let (context, receiver, stop) = context(BTreeMap::new(), End::Never);
     let mut source = fake.source(Start::Beginning);
     let thread = std::thread::spawn(move || source.run(context));
     receiver.recv_timeout(Duration::from_secs(30)).unwrap();

@@ -45,7 +45,7 @@ fn a_lost_permission_is_told_and_nothing_is_lost_when_it_returns() {
     for events in MODES {
         let folder = Folder::new();
         folder.append("a.log", "line\n");
-        let closed = fs::Permissions::from_mode(0);
+        let closed = fs::Permissions::from_mode(0o000);
         fs::set_permissions(folder.path("a.log"), closed).unwrap();
         let mut run = Run::new(&folder.options("a.log", events));
         run.until(|run| run.fact(FactKind::SourceErrors) > 0);

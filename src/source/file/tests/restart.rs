@@ -98,7 +98,8 @@ fn a_crash_at_any_batch_loses_nothing_and_repeats_with_the_same_ids() {
     }
     let mut run = Run::with(&options, positions, Until::Eof);
     run.until_end();
-    ids.extend(run.records.iter().map(|r| (r.text.clone(), (r.stream, r.offset))));
+    let lines = run.records.iter().filter(|got| !got.flags.contains(RecordFlags::SYNTHETIC));
+    ids.extend(lines.map(|r| (r.text.clone(), (r.stream, r.offset))));
     let missing = (0..written).filter(|number| !ids.contains_key(&line(*number))).count();
     assert_eq!((missing, ids.len()), (0, written));
 }
@@ -225,7 +226,7 @@ fn an_unreadable_position_is_told_and_the_file_read_anew() {
         .iter()
         .map(|(key, state)| {
             let keep = if &**key == META { state.len() } else { state.len() / 2 };
-            (key.clone(), state[..keep].into())
+            (key.clone(), state.get(..keep).unwrap().into())
         })
         .collect();
     let mut run = Run::with(&options, torn, Until::Eof);
