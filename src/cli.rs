@@ -26,6 +26,7 @@ mod status;
 mod terminal;
 mod test;
 
+use crate::config::TextError;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::fmt;
@@ -146,6 +147,13 @@ impl From<io::Error> for Failure {
             return Self::ReaderGone;
         }
         Self::usage(format!("cannot write the output: {}", terminal::reason(&error)))
+    }
+}
+
+/// A file of rules, parsers or configuration that cannot be used.
+impl From<TextError> for Failure {
+    fn from(error: TextError) -> Self {
+        Self::usage(format!("cannot use `{}`: {}", error.path, error.why)).hint(error.hint)
     }
 }
 

@@ -1,10 +1,9 @@
 //! `tripline check`: rules, parsers and configurations, read as they would be used, and nothing
 //! done.
 
-mod config;
-
 use super::documents::{self, Purpose};
-use super::{Answer, Failure, files, terminal};
+use super::{Answer, Failure, terminal};
+use crate::config;
 use crate::diagnostic::{Diagnostic, SourceText, Weight};
 use crate::event::FieldTable;
 use crate::parse::Parsers;
@@ -73,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
 /// What is to be looked at: the named files, else what the program carries.
 pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<SourceText>, Failure> {
     if !paths.is_empty() {
-        return files::read_yaml(paths);
+        return Ok(config::read_yaml(paths)?);
     }
     let mut texts = shipped::rules();
     texts.extend(shipped::parsers());
@@ -87,7 +86,7 @@ impl Seen {
         let (_, of_rules) = Ruleset::load(&self.rules, &mut names);
         self.problems.extend(of_parsers);
         self.problems.extend(of_rules);
-        self.problems.extend(self.configs.iter().flat_map(config::problems));
+        self.problems.extend(self.configs.iter().flat_map(config::check));
         self.problems.sort_by(|left, right| {
             (&left.path, left.place, &left.message).cmp(&(&right.path, right.place, &right.message))
         });

@@ -6,6 +6,7 @@
 mod answer;
 
 use super::{Failure, terminal};
+use crate::config;
 use crate::diagnostic::SourceText;
 use crate::yaml;
 use answer::Answered;
@@ -53,7 +54,7 @@ impl Client {
         let folder = match (&place.state, &place.config) {
             (Some(state), _) => state.clone(),
             (None, Some(config)) => configured(config)?,
-            (None, None) => super::run::usual_state(),
+            (None, None) => config::default_state(),
         };
         Ok(Self { socket: folder.join(SOCKET) })
     }
@@ -171,10 +172,10 @@ pub(super) fn encode(value: &str) -> String {
 
 /// The state folder that a configuration names.
 fn configured(path: &Path) -> Result<PathBuf, Failure> {
-    let text: SourceText = super::files::read_text(path)?;
+    let text: SourceText = config::read_text(path)?;
     let nodes = yaml::parse(&text).map_err(|problem| Failure::usage(problem.to_string()))?;
     let named = nodes.first().and_then(|node| node.get("state")?.as_text());
-    let Some(folder) = named else { return Ok(super::run::usual_state()) };
+    let Some(folder) = named else { return Ok(config::default_state()) };
     Ok(path.parent().unwrap_or(Path::new("")).join(folder))
 }
 

@@ -5,6 +5,7 @@ mod story;
 use super::{Answer, Failure, terminal};
 use crate::clock::{self, Clock};
 use crate::event::Timestamp;
+use rustix::process::{Signal, getpid, kill_process};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -23,6 +24,9 @@ Examples:
 
 The attacks: passwords guessed until one fits, many accounts tried once, a new account that is used
 at once, its way to root, and its traces wiped.";
+
+/// How long the agent still looks once the story is told.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 
 /// The longest pause between two looks at whether to stop.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -56,8 +60,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     fs::write(&config, CONFIG).map_err(unwritable)?;
     terminal::say(&format!("a shop's log, attacked: {}", log.display()));
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = spawn_writer(arguments, log, Arc::clone(&stop)).map_err(unwritable)?;
-    let watched = watch(&config, &writer);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let ends = (Arc::clone(&stop), Arc::clone(&is_over));
+    let writer = spawn_writer(arguments, log, ends).map_err(unwritable)?;
+    let watched = watch(&config, &is_over);
     stop.store(true, Ordering::Relaxed);
     let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer broke off")));
     if arguments.keep {
@@ -73,31 +79,57 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
 const CONFIG: &str = "\
 state: ./state
 sources:
-  till: {kind: file, paths: [./auth.log], format: syslog, start: beginning}
+  till: {kind: file, paths: [./auth.log], format: syslog, start: beginning, timezone: UTC}
 outputs:
   screen: {kind: terminal}
 route: {to: [screen]}
-api: {listen: 127.0.0.1:7171}
 ";
 
 type Writer = thread::JoinHandle<io::Result<()>>;
 
-/// Watches the log until the story is over.
-#[expect(clippy::unnecessary_wraps, reason = "an agent that is started here may fail")]
-fn watch(_config: &Path, writer: &Writer) -> Result<Answer, Failure> {
-    while !writer.is_finished() {
-        clock::pause(PAUSE_MAX);
+/// Runs the agent until the story is over, or somebody stops it.
+fn watch(config: &Path, is_over: &Arc<AtomicBool>) -> Result<Answer, Failure> {
+    let (is_over, is_done) = (Arc::clone(is_over), Arc::new(AtomicBool::new(false)));
+    let done = Arc::clone(&is_done);
+    let ender = thread::Builder::new().name("demo-end".to_owned()).spawn(move || {
+        while !is_over.load(Ordering::Relaxed) && !done.load(Ordering::Relaxed) {
+            clock::pause(PAUSE_MAX);
+        }
+        let mut left = LAST_LOOK;
+        while !done.load(Ordering::Relaxed) && !left.is_zero() {
+            clock::pause(PAUSE_MAX);
+            left = left.saturating_sub(PAUSE_MAX);
+        }
+        if !done.load(Ordering::Relaxed) {
+            // As a person would: the agent stops in good order when it is asked to.
+            if let Err(error) = kill_process(getpid(), Signal::TERM) {
+                terminal::say(&format!("error: cannot end the agent: {error}"));
+            }
+        }
+    });
+    let ended = super::run::watch(config);
+    is_done.store(true, Ordering::Relaxed);
+    if let Ok(ender) = ender {
+        drop(ender.join());
     }
-    Ok(Answer::Done)
+    ended
 }
 
-fn spawn_writer(arguments: &Arguments, log: PathBuf, stop: Arc<AtomicBool>) -> io::Result<Writer> {
+fn spawn_writer(
+    arguments: &Arguments,
+    log: PathBuf,
+    (stop, is_over): (Arc<AtomicBool>, Arc<AtomicBool>),
+) -> io::Result<Writer> {
     let (speed, seconds) = (u64::from(arguments.speed), u64::from(arguments.seconds));
     let moments = story::tell(seconds * speed);
     let start = beginning(Clock::System.now(), seconds, speed);
     thread::Builder::new().name("demo".to_owned()).spawn(move || {
-        let mut file = File::options().append(true).open(&log)?;
-        write_live(&mut file, &moments, Pace { start, speed }, &stop)
+        let written = File::options()
+            .append(true)
+            .open(&log)
+            .and_then(|mut file| write_live(&mut file, &moments, Pace { start, speed }, &stop));
+        is_over.store(true, Ordering::Relaxed);
+        written
     })
 }
 

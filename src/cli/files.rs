@@ -1,90 +1,12 @@
-//! Files and folders named on the command line.
+//! Files of records named on the command line.
 
 use super::{Failure, terminal};
-use crate::diagnostic::SourceText;
 use crate::event::StreamId;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// Bytes of one rule, parser or configuration file that are read; a larger one is refused.
-const TEXT_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
-/// Files that are taken from folders at most.
-const FILES_MAX: usize = 200_000;
-
-/// Folders within folders that are entered.
-const DEPTH_MAX: usize = 32;
-
-/// Reads files and, from folders, every `*.yml` and `*.yaml`, each folder in the order of names.
-pub(super) fn read_yaml(paths: &[PathBuf]) -> Result<Vec<SourceText>, Failure> {
-    let mut files = Vec::new();
-    for path in paths {
-        let kind = fs::metadata(path)
-            .map_err(|error| Failure::unreadable(&path.display().to_string(), &error))?;
-        if kind.is_dir() {
-            walk(path, 0, &mut files)?;
-        } else {
-            files.push(path.clone());
-        }
-    }
-    files.iter().map(|path| read_text(path)).collect()
-}
-
-/// Reads one file of text; bytes that are not UTF-8 are refused with their place.
-pub(super) fn read_text(path: &Path) -> Result<SourceText, Failure> {
-    let shown = path.display().to_string();
-    let unreadable = |error| Failure::unreadable(&shown, &error);
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
-    file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > TEXT_BYTES_MAX {
-        return Err(Failure::usage(format!("`{shown}` is larger than 16 MiB"))
-            .hint("expected a rule, a parser or a configuration"));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let before = error.as_bytes().get(..at).unwrap_or_default();
-        let line = memchr::memchr_iter(b'\n', before).count() + 1;
-        Failure::usage(format!("`{shown}` is not UTF-8 text: line {line}"))
-            .hint("write the file as UTF-8")
-    })?;
-    Ok(SourceText::new(&shown, &text))
-}
-
-/// Symbolic links to folders are not followed: they may lead in a circle.
-fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let shown = folder.display().to_string();
-    let unreadable = |error| Failure::unreadable(&shown, &error);
-    if depth > DEPTH_MAX {
-        return Err(Failure::usage(format!("`{shown}` is nested too deep")));
-    }
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        entries.push((entry.path(), entry.file_type().map_err(unreadable)?));
-    }
-    entries.sort_by(|left, right| left.0.cmp(&right.0));
-    for (path, kind) in entries {
-        if kind.is_dir() {
-            walk(&path, depth + 1, found)?;
-        } else if is_yaml(&path) && path.is_file() {
-            if found.len() >= FILES_MAX {
-                return Err(Failure::usage(format!("more than {FILES_MAX} files in `{shown}`")));
-            }
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_yaml(path: &Path) -> bool {
-    let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    !is_hidden
-        && path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
-}
 
 /// A file of records or stdin, as it is named and shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,13 +90,5 @@ mod tests {
         assert_eq!(packed_by(b"BZh9"), Some("bzcat"));
         assert_eq!(packed_by(b"Nov "), None);
         assert_eq!(packed_by(b""), None);
-    }
-
-    #[test]
-    fn only_yaml_files_that_are_not_hidden_are_taken_from_folders() {
-        assert!(is_yaml(Path::new("rules/a.yml")));
-        assert!(is_yaml(Path::new("rules/a.yaml")));
-        assert!(!is_yaml(Path::new("rules/a.md")));
-        assert!(!is_yaml(Path::new("rules/.a.yml")));
     }
 }

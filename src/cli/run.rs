@@ -1,8 +1,12 @@
-//! `tripline run`: hands over to the agent.
+//! `tripline run`: reads the configuration and hands over to the agent.
 
-use super::{Answer, Failure};
-use std::ffi::OsString;
-use std::path::PathBuf;
+use super::{Answer, Failure, terminal};
+use crate::agent::{self, AgentError, RunUntil};
+use crate::config::{self, Config, Listen, Secrets};
+use crate::diagnostic::{Diagnostic, SourceText};
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -10,7 +14,7 @@ Examples:
   tripline run --config /etc/tripline/tripline.yml
   tripline run --config tripline.yml --until-eof
 
-Exit codes: 0 stopped as asked, 2 the configuration has errors.";
+Exit codes: 0 stopped as asked, 2 it could not start: configuration, rules, store or port.";
 
 /// Run the agent
 #[derive(Debug, clap::Args)]
@@ -18,37 +22,84 @@ Exit codes: 0 stopped as asked, 2 the configuration has errors.";
 pub(super) struct Arguments {
     /// The configuration [default: none, the host's usual logs are read]
     #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    config: Option<PathBuf>,
     /// Read every file source to its end, commit, and exit
     #[arg(long)]
-    pub(super) until_eof: bool,
+    until_eof: bool,
     /// The state folder, instead of the configured one
     #[arg(long, value_name = "FOLDER")]
-    pub(super) state: Option<PathBuf>,
+    state: Option<PathBuf>,
     /// Address and port of the interface, instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
-    pub(super) listen: Option<String>,
+    listen: Option<SocketAddr>,
 }
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
-    let Arguments { config, until_eof, state, listen } = arguments;
-    Err(Failure::usage(format!(
-        "this build has no agent for {config:?}, {until_eof}, {state:?}, {listen:?}"
-    )))
+    let text = match &arguments.config {
+        Some(path) => config::read_text(path)?,
+        None => config::usual().ok_or_else(|| {
+            Failure::usage("this host has no logs in the usual places")
+                .hint("write a configuration: `tripline generate config > tripline.yml`")
+        })?,
+    };
+    let mut config = read(&text)?;
+    if let Some(state) = &arguments.state {
+        config.state.clone_from(state);
+    }
+    if let Some(address) = arguments.listen {
+        config.listen = Listen::At(address);
+    }
+    let until = if arguments.until_eof { RunUntil::EndOfInput } else { RunUntil::Stopped };
+    start(config, &text, until)
 }
 
-/// Where the agent keeps its state unless told otherwise: `/var/lib/tripline` for root, else below
-/// the user's state folder (XDG base directories).
-pub(super) fn usual_state() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return PathBuf::from("/var/lib/tripline");
+/// Runs the agent on a configuration file until it is told to stop.
+pub(super) fn watch(path: &Path) -> Result<Answer, Failure> {
+    let text = config::read_text(path)?;
+    start(read(&text)?, &text, RunUntil::Stopped)
+}
+
+/// Reads a configuration; what is wrong with it is told.
+fn read(text: &SourceText) -> Result<Config, Failure> {
+    let (config, warnings) = config::read(text, &Secrets::Read).map_err(|problems| {
+        tell(&problems);
+        Failure::usage("the configuration has errors")
+    })?;
+    tell(&warnings);
+    Ok(config)
+}
+
+fn start(config: Config, text: &SourceText, until: RunUntil) -> Result<Answer, Failure> {
+    log_to_stderr();
+    match agent::run(config, text, until) {
+        Ok(()) => Ok(Answer::Done),
+        Err(AgentError::Refused { problems }) => {
+            tell(&problems);
+            Err(Failure::usage("rules, parsers or the configuration have errors"))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let (what, hint) = text.split_once("\n  hint: ").unwrap_or((&text, ""));
+            let failure = Failure::usage(what);
+            Err(if hint.is_empty() { failure } else { failure.hint(hint) })
+        }
     }
-    let folder = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-    let base = match (folder("XDG_STATE_HOME"), folder("HOME")) {
-        (Some(state), _) => PathBuf::from(state),
-        (None, Some(home)) => PathBuf::from(home).join(".local/state"),
-        (None, None) => std::env::temp_dir(),
-    };
-    base.join("tripline")
+}
+
+fn tell(problems: &[Diagnostic]) {
+    for problem in problems {
+        terminal::say(&terminal::escape_lines(&problem.to_string()));
+    }
+}
+
+/// The agent's own log: one line a happening, on stderr.
+fn log_to_stderr() {
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .finish();
+    // A second agent in one process goes on with the log of the first.
+    drop(tracing::subscriber::set_global_default(log));
 }
