@@ -163,6 +163,13 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// A file of rules, parsers or configuration that cannot be used.
+impl From<TextError> for Failure {
+    fn from(error: TextError) -> Self {
+        Self::usage(format!("cannot use `{}`: {}", error.path, error.why)).hint(error.hint)
+    }
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "error: {}", terminal::escape(&self.text))?;

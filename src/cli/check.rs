@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
 /// What is to be looked at: the named files, else what the program carries.
 pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<SourceText>, Failure> {
     if !paths.is_empty() {
-        return files::read_yaml(paths);
+        return Ok(config::read_yaml(paths)?);
     }
     let mut texts = shipped::rules();
     texts.extend(shipped::parsers());

@@ -6,6 +6,7 @@
 mod answer;
 
 use super::{Failure, terminal};
+use crate::config;
 use crate::diagnostic::SourceText;
 use crate::yaml;
 use answer::Answered;
@@ -171,7 +172,7 @@ pub(super) fn encode(value: &str) -> String {
 
 /// The state folder that a configuration names.
 fn configured(path: &Path) -> Result<PathBuf, Failure> {
-    let text: SourceText = super::files::read_text(path)?;
+    let text: SourceText = config::read_text(path)?;
     let nodes = yaml::parse(&text).map_err(|problem| Failure::usage(problem.to_string()))?;
     let named = nodes.first().and_then(|node| node.get("state")?.as_text());
     let Some(folder) = named else { return Ok(crate::config::default_state()) };

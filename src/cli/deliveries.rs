@@ -1,6 +1,6 @@
 //! `tripline deliveries`: messages that are owed, on hold, or given up.
 
-use super::client::{Client, Place, encode};
+use super::client::{Client, Place};
 use super::terminal::{self, Colour, Table, Tint};
 use super::{Answer, Failure};
 use serde_json::{Value as Json, json};
@@ -8,10 +8,10 @@ use std::io::{self, Write};
 
 const EXAMPLES: &str = "\
 Examples:
-  tripline deliveries                           everything that is not done
+  tripline deliveries                           what is owed and what was sent
   tripline deliveries list --state dead --sink team
   tripline deliveries requeue 17                try a dead letter again
-  tripline deliveries purge --sink team         forget its dead letters
+  tripline deliveries purge                     forget the dead letters
 
 Exit codes: 0 done, 1 the agent refused, 3 the agent cannot be reached.";
 
@@ -40,11 +40,7 @@ enum What {
         row: u64,
     },
     /// Forget messages that were given up
-    Purge {
-        /// Only those of this output
-        #[arg(long)]
-        sink: Option<String>,
-    },
+    Purge,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -64,16 +60,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     let answer = match arguments.what.as_ref() {
         None => list(&client, &none)?,
         Some(What::List(wanted)) => list(&client, wanted)?,
-        Some(What::Show { row }) => find(&list(&client, &none)?, *row)?,
+        Some(What::Show { row }) => client.get(&format!("deliveries/{row}"), &[])?,
         Some(What::Requeue { row }) => {
-            client.post(&format!("deliveries/{}/requeue", encode(&row.to_string())), &json!({}))?
+            client.post(&format!("deliveries/{row}/requeue"), &json!({}))?
         }
-        Some(What::Purge { sink }) => client.post("deliveries/purge", &json!({"sink": sink}))?,
+        Some(What::Purge) => client.post("deliveries/purge", &json!({}))?,
     };
     let mut out = terminal::stdout();
     if arguments.place.json {
         writeln!(out, "{answer}")?;
-    } else if answer.get("items").is_some() {
+    } else if answer.get("deliveries").is_some() {
         write_list(&mut out, &answer, Colour::of_stdout())?;
     } else {
         terminal::write_object(&mut out, &answer)?;
@@ -87,21 +83,13 @@ fn list(client: &Client, wanted: &List) -> Result<Json, Failure> {
         .get("deliveries", &[("state", wanted.state.as_deref()), ("sink", wanted.sink.as_deref())])
 }
 
-fn find(answer: &Json, row: u64) -> Result<Json, Failure> {
-    terminal::items(answer)
-        .iter()
-        .find(|item| item.get("row").and_then(Json::as_u64) == Some(row))
-        .cloned()
-        .ok_or_else(|| Failure::refused(format!("there is no delivery `{row}`")))
-}
-
 fn write_list(out: &mut impl Write, answer: &Json, colour: Colour) -> io::Result<()> {
-    let items = terminal::items(answer);
+    let items = terminal::items(answer, "deliveries");
     if items.is_empty() {
         return writeln!(out, "nothing is owed");
     }
     let mut table =
-        Table::new(&["ROW", "OUTPUT", "KIND", "STATE", "ATTEMPTS", "NEXT", "LAST ERROR"]);
+        Table::new(&["ROW", "OUTPUT", "TYPE", "STATE", "ATTEMPTS", "NEXT", "LAST ERROR"]);
     for item in items {
         let text = |key: &str| (terminal::text(item, key), Tint::Plain);
         let state = terminal::text(item, "state");
@@ -109,7 +97,7 @@ fn write_list(out: &mut impl Write, answer: &Json, colour: Colour) -> io::Result
         table.row([
             text("row"),
             text("sink"),
-            text("kind"),
+            text("type"),
             (state, tint),
             text("attempts"),
             text("next_at"),
@@ -124,21 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_found_by_its_row() {
-        let answer = json!({"items": [{"row": 3}, {"row": 17, "state": "dead"}]});
-        assert_eq!(find(&answer, 17).unwrap()["state"], "dead");
-        assert_eq!(find(&answer, 4).unwrap_err().exit_code(), 1);
-    }
-
-    #[test]
     fn a_list_shows_why_a_message_did_not_arrive() {
-        let answer = json!({"items": [{"row": 17, "sink": "team", "kind": "incident.opened",
+        let answer = json!({"deliveries": [{"row": 17, "sink": "team", "type": "incident.opened",
             "state": "dead", "attempts": 5, "next_at": null, "last_error": "404 no_team\n"}]});
         let mut bytes = Vec::new();
         write_list(&mut bytes, &answer, Colour::Hidden).unwrap();
         assert_eq!(
             String::from_utf8(bytes).unwrap(),
-            "ROW  OUTPUT  KIND             STATE  ATTEMPTS  NEXT  LAST ERROR\n\
+            "ROW  OUTPUT  TYPE             STATE  ATTEMPTS  NEXT  LAST ERROR\n\
              17   team    incident.opened  dead   5               404 no_team\\n\n"
         );
     }

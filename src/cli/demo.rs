@@ -6,6 +6,7 @@ use super::{Answer, Failure, files, terminal};
 use crate::agent::{self, RunUntil};
 use crate::clock::{self, Clock};
 use crate::event::Timestamp;
+use rustix::process::{Signal, getpid, kill_process};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -80,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
 const CONFIG: &str = "\
 state: ./state
 sources:
-  till: {kind: file, paths: [./auth.log], format: syslog, start: beginning}
+  till: {kind: file, paths: [./auth.log], format: syslog, start: beginning, timezone: UTC}
 outputs:
   screen: {kind: terminal}
 route: {to: [screen]}

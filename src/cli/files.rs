@@ -1,4 +1,4 @@
-//! Files and folders named on the command line.
+//! Files of records named on the command line.
 
 use super::{Failure, terminal};
 use crate::config;

@@ -6,11 +6,12 @@
 
 mod report;
 
-use super::files::{self, RecordFile};
+use super::files::RecordFile;
 use super::formats::{self, Formats};
 use super::lines::{Line, Lines};
 use super::{Answer, Failure, terminal};
 use crate::clock::{self, Clock};
+use crate::config;
 use crate::diagnostic::SourceText;
 use crate::event::{RawRecord, SourceId, StreamId, Timestamp};
 use crate::fact::FactKind;
@@ -85,18 +86,33 @@ pub(super) enum Output {
     Incidents,
 }
 
+impl Arguments {
+    /// The rules and the files: what follows `--rules` and is no place for rules is a file.
+    fn paths(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let is_rules = |(at, path): &(usize, &PathBuf)| {
+            let is_yaml = path.extension().is_some_and(|end| end == "yml" || end == "yaml");
+            *at == 0 || is_yaml || path.is_dir()
+        };
+        let (rules, files): (Vec<_>, Vec<_>) = self.rules.iter().enumerate().partition(is_rules);
+        let rules = rules.into_iter().map(|(_, path)| path.clone()).collect();
+        let files = files.into_iter().map(|(_, path)| path.clone());
+        (rules, files.chain(self.files.iter().cloned()).collect())
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     let mut formats = Formats::load(&arguments.parsers)?;
     let format = formats.find(&arguments.format)?;
     let options = formats::options(arguments.timezone.as_deref())?;
-    let texts = rule_texts(&arguments.rules)?;
+    let (rules, files) = arguments.paths();
+    let texts = rule_texts(&rules)?;
     let (rules, errors) = formats.rules(&texts);
     if errors > 0 && !arguments.keep_going {
-        return Err(Failure::usage(format!("{errors} errors in the rules"))
+        return Err(Failure::usage(format!("the rules have errors: {errors}"))
             .hint("mend them, or use the others with `--keep-going`"));
     }
-    let logs = in_order(&arguments.files, &formats, format, &options)?;
+    let logs = in_order(&files, &formats, format, &options)?;
     let pipeline = Pipeline::new(Setup {
         names: formats.names,
         parsers: Arc::clone(&formats.parsers),
@@ -123,7 +139,7 @@ fn rule_texts(paths: &[PathBuf]) -> Result<Vec<SourceText>, Failure> {
     if paths.is_empty() {
         return Ok(shipped::rules());
     }
-    let texts = files::read_yaml(paths)?;
+    let texts = config::read_yaml(paths)?;
     if texts.is_empty() {
         return Err(Failure::usage("no rules there").hint("rules are files `*.yml` or `*.yaml`"));
     }

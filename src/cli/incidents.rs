@@ -8,11 +8,11 @@ use std::io::{self, Write};
 
 const EXAMPLES: &str = "\
 Examples:
-  tripline incidents                            what is not resolved yet
-  tripline incidents list --status resolved --limit 200
+  tripline incidents                            the latest, whatever their status
+  tripline incidents list --status open --limit 200
   tripline incidents show inc-3f2a90b1c4d5e6f70812
   tripline incidents ack inc-3f2a90b1c4d5e6f70812 --reason 'looking into it'
-  tripline incidents --json | jq -r '.items[].title'
+  tripline incidents --json | jq -r '.incidents[].title'
 
 Exit codes: 0 done, 1 the agent refused, 3 the agent cannot be reached.";
 
@@ -51,7 +51,7 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Only `open`, `acknowledged` or `resolved` ones [default: the first two]
+    /// Only those with this status
     #[arg(long, value_parser = ["open", "acknowledged", "resolved"])]
     status: Option<String>,
     /// How many at most
@@ -111,7 +111,7 @@ enum Shape {
 fn list(client: &Client, wanted: &List) -> Result<Json, Failure> {
     let limit = wanted.limit.to_string();
     let query = [
-        ("status", Some(wanted.status.as_deref().unwrap_or("open,acknowledged"))),
+        ("status", wanted.status.as_deref()),
         ("limit", Some(limit.as_str())),
         ("cursor", wanted.cursor.as_deref()),
     ];
@@ -125,7 +125,7 @@ fn carry_out(client: &Client, order: &Order, verb: &str) -> Result<Json, Failure
 }
 
 fn write_list(out: &mut impl Write, answer: &Json, colour: Colour) -> io::Result<()> {
-    let items = terminal::items(answer);
+    let items = terminal::items(answer, "incidents");
     if items.is_empty() {
         return writeln!(out, "no incidents");
     }
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_list_is_a_table_and_names_what_follows() {
-        let answer = json!({"items": [{
+        let answer = json!({"incidents": [{
             "id": "inc-1", "level": "high", "status": "open", "count": 7,
             "last_seen": "2026-11-21T10:00:00Z", "title": "Guessing",
             "group": {"source.ip": "203.0.113.7"},
@@ -223,7 +223,7 @@ mod tests {
              inc-1  high   open    7      2026-11-21T10:00:00Z  Guessing  source.ip=203.0.113.7\n\
              more: --cursor abc\n"
         );
-        let none = json!({"items": [], "next": null});
+        let none = json!({"incidents": [], "next": null});
         assert_eq!(shown(|out| write_list(out, &none, Colour::Hidden)), "no incidents\n");
     }
 

@@ -3,11 +3,12 @@
 //! The lines of a unit are one record (an event of several lines); its `options` may name the zone
 //! (`tz` or `timezone`) and the time it was read (`received`). Other options are ignored.
 
+use super::Failure;
 use super::events::{EventReader, failed};
 use super::files::RecordFile;
 use super::lines::Lines;
-use super::{Failure, formats};
 use crate::clock::Clock;
+use crate::config;
 use crate::event::{RawRecord, RecordFlags, SourceId, StreamId, Timestamp};
 use crate::parse::ParseOptions;
 use serde_json::{Map, Value as Json};
@@ -88,7 +89,7 @@ fn answer(
     };
     let mut own = options.clone();
     if let Some(name) = option("tz").or_else(|| option("timezone")) {
-        let Some(zone) = formats::zone(name) else {
+        let Some(zone) = config::parse_zone(name) else {
             let why = format!("unknown time zone `{name}`");
             return reply(out, &unit.id, &[failed(&raw, &why).0], Some(&why));
         };

@@ -1,4 +1,4 @@
-//! `tripline run`: hands over to the agent.
+//! `tripline run`: reads the configuration and hands over to the agent.
 
 use super::{Answer, Failure, files, terminal};
 use crate::agent::{self, RunUntil};
@@ -12,7 +12,7 @@ Examples:
   tripline run --config /etc/tripline/tripline.yml
   tripline run --config tripline.yml --until-eof
 
-Exit codes: 0 stopped as asked, 2 the configuration has errors.";
+Exit codes: 0 stopped as asked, 2 it could not start: configuration, rules, store or port.";
 
 /// Run the agent
 #[derive(Debug, clap::Args)]
@@ -20,16 +20,16 @@ Exit codes: 0 stopped as asked, 2 the configuration has errors.";
 pub(super) struct Arguments {
     /// The configuration [default: none, the host's usual logs are read]
     #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    config: Option<PathBuf>,
     /// Read every file source to its end, commit, and exit
     #[arg(long)]
-    pub(super) until_eof: bool,
+    until_eof: bool,
     /// The state folder, instead of the configured one
     #[arg(long, value_name = "FOLDER")]
-    pub(super) state: Option<PathBuf>,
+    state: Option<PathBuf>,
     /// Address and port of the interface, instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
-    pub(super) listen: Option<String>,
+    listen: Option<SocketAddr>,
 }
 
 /// Runs the command.

@@ -191,8 +191,8 @@ fn cell(text: &str) -> String {
 }
 
 /// The items of a list that the agent answered.
-pub(super) fn items(answer: &Json) -> &[Json] {
-    answer.get("items").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default()
+pub(super) fn items<'a>(answer: &'a Json, key: &str) -> &'a [Json] {
+    answer.get(key).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// A member of an object as text, empty if there is none.

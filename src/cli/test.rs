@@ -65,7 +65,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
         };
         match documents.purpose {
             Purpose::Config => {}
-            Purpose::Parser => parser::run(&text, &mut tally),
+            Purpose::Parser => {
+                let outcomes = parser::run(&text, &mut tally.problems);
+                tally.outcomes.extend(outcomes);
+            }
             Purpose::Rules => {
                 let file = RuleFile::read(&text, &documents.nodes, &mut tally.problems);
                 let outcomes = file.run(&formats, &mut tally.problems);

@@ -1,6 +1,7 @@
 //! Black-box tests of tripline, in one binary.
 
 mod agent;
+mod cli;
 mod crash;
 mod layers;
 mod shipped_rules;

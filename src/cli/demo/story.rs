@@ -225,7 +225,7 @@ impl Teller {
     fn new_account(&mut self, start: u64) {
         let label = Some(Label::NewAccount);
         let pid = self.next_pid();
-        let made = "name=svc-update, UID=1015, GID=1015, home=/home/svc-update, shell=/bin/bash, from=/dev/pts/1";
+        let made = "name=svc-update, UID=1015, GID=1015, home=/srv/users/svc-update, shell=/bin/bash, from=/dev/pts/1";
         self.add(start, label, format!("useradd[{pid}]: new group: name=svc-update, GID=1015"));
         self.add(start + 10, label, format!("useradd[{pid}]: new user: {made}"));
         let changed = "pam_unix(chpasswd:chauthtok): password changed for svc-update";
@@ -240,7 +240,7 @@ impl Teller {
 
     fn sudo(&mut self, start: u64) {
         let label = Some(Label::Sudo);
-        let refused = "cashier02 : user NOT in sudoers ; TTY=pts/1 ; PWD=/home/cashier02 ; \
+        let refused = "cashier02 : user NOT in sudoers ; TTY=pts/1 ; PWD=/srv/users/cashier02 ; \
                        USER=root ; COMMAND=/bin/bash";
         self.add(start, label, format!("sudo: {refused}"));
         self.root(start + 6_000, label, "svc-update", "/usr/bin/cat /etc/shadow");
@@ -254,7 +254,7 @@ impl Teller {
     }
 
     fn root(&mut self, at: u64, label: Option<Label>, name: &str, command: &str) {
-        let what = format!("TTY=pts/2 ; PWD=/home/{name} ; USER=root ; COMMAND={command}");
+        let what = format!("TTY=pts/2 ; PWD=/srv/users/{name} ; USER=root ; COMMAND={command}");
         self.add(at, label, format!("sudo: {name} : {what}"));
         let opened = format!("session opened for user root(uid=0) by {name}(uid=1015)");
         self.add(at + 8, label, format!("sudo: pam_unix(sudo:session): {opened}"));

@@ -1,7 +1,9 @@
 //! One test of a rule: lines or events in, findings expected out.
 
-use crate::cli::formats::{self, Formats};
+use super::coverage;
+use crate::cli::formats::Formats;
 use crate::cli::terminal;
+use crate::config;
 use crate::diagnostic::{Diagnostic, SourceText};
 use crate::event::{RawRecord, RecordFlags, SourceId, StreamId, Timestamp};
 use crate::finding::{Group, Incident, IncidentChange, Level, Phase};
@@ -39,6 +41,8 @@ pub(super) struct CaseOutcome {
 pub(super) struct RuleFile<'t> {
     text: &'t SourceText,
     cases: Vec<Case>,
+    /// The names of each rule, the one of its findings first.
+    names: Vec<Vec<Box<str>>>,
 }
 
 #[derive(Debug)]
@@ -62,7 +66,7 @@ struct Expected {
 #[derive(Debug)]
 struct Found {
     rule: Box<str>,
-    title: Box<str>,
+    names: Vec<Box<str>>,
     level: Level,
     group: Group,
     count: u64,
@@ -83,7 +87,8 @@ impl<'t> RuleFile<'t> {
             .filter_map(|test| Case::read(test, &mut here))
             .collect();
         problems.append(&mut here.list);
-        Self { text, cases }
+        let names = |node: &Node| coverage::names(node).map(Box::from).collect();
+        Self { text, cases, names: nodes.iter().map(names).collect() }
     }
 
     /// Runs them, each in a pipeline of its own.
@@ -107,8 +112,8 @@ impl<'t> RuleFile<'t> {
                         route: Route::default(),
                         events: EventOutput::Off,
                     });
-                    let found = case.run(pipeline);
-                    let fired = found.iter().flat_map(|f| [f.rule.clone(), f.title.clone()]);
+                    let found = case.run(pipeline, &self.names);
+                    let fired = found.iter().flat_map(|found| found.names.iter().cloned());
                     (case.compare(&found), fired.collect())
                 }
             };
@@ -139,7 +144,7 @@ impl Case {
         let format = text("format", problems).unwrap_or_else(|| usual.to_owned()).into();
         let mut options = ParseOptions::default();
         if let Some(zone) = text("timezone", problems) {
-            match formats::zone(&zone) {
+            match config::parse_zone(&zone) {
                 Some(zone) => options.zone = zone,
                 None => problems.error(test.place, format!("unknown time zone `{zone}`")),
             }
@@ -161,7 +166,7 @@ impl Case {
         Some(Self { name, format, options, records, expected })
     }
 
-    fn run(&self, mut pipeline: Pipeline) -> Vec<Found> {
+    fn run(&self, mut pipeline: Pipeline, names: &[Vec<Box<str>>]) -> Vec<Found> {
         let mut effects = Vec::new();
         let mut offset = 0;
         for record in &self.records {
@@ -180,7 +185,7 @@ impl Case {
         }
         pipeline.step(Input::StreamEnd(StreamId(0)), &mut effects);
         pipeline.step(Input::Drain, &mut effects);
-        findings(&effects)
+        findings(&effects, names)
     }
 
     /// What differs between what was expected and what was found, if anything.
@@ -232,7 +237,7 @@ fn records(test: &Node, problems: &mut Problems) -> Option<(Vec<String>, &'stati
 }
 
 /// The findings that opened, with the final counts of their incidents.
-fn findings(effects: &[Effect]) -> Vec<Found> {
+fn findings(effects: &[Effect], names: &[Vec<Box<str>>]) -> Vec<Found> {
     let opened = effects.iter().filter_map(|effect| match effect {
         Effect::Finding(finding, _) if matches!(finding.phase, Phase::Single | Phase::Opened) => {
             Some(finding)
@@ -252,13 +257,19 @@ fn findings(effects: &[Effect]) -> Vec<Found> {
     opened
         .map(|finding| Found {
             rule: finding.rule.id.clone(),
-            title: finding.rule.title.clone(),
+            names: named(&finding.rule.id, names),
             level: finding.rule.level,
             group: finding.group.clone(),
             count: last(&finding.rule.id, &finding.group)
                 .map_or(finding.count, |incident| incident.count),
         })
         .collect()
+}
+
+/// Every name of a rule that is known by its first one.
+fn named(rule: &str, names: &[Vec<Box<str>>]) -> Vec<Box<str>> {
+    let found = names.iter().find(|names| names.first().is_some_and(|first| **first == *rule));
+    found.cloned().unwrap_or_else(|| vec![rule.into()])
 }
 
 impl Expected {
@@ -297,7 +308,7 @@ impl Expected {
         let group_fits = self.group.iter().all(|(field, value)| {
             found.group.iter().any(|(name, held)| name == field && held == value)
         });
-        let is_rule = |rule: &str| rule == &*found.rule || rule == &*found.title;
+        let is_rule = |rule: &str| found.names.iter().any(|name| **name == *rule);
         group_fits
             && self.rule.as_deref().is_none_or(is_rule)
             && self.count.is_none_or(|count| count == found.count)
@@ -346,7 +357,7 @@ mod tests {
     fn found(count: u64) -> Found {
         Found {
             rule: "r1".into(),
-            title: "Many".into(),
+            names: vec!["r1".into(), "Many".into()],
             level: Level::High,
             group: vec![("source.ip".into(), "10.0.0.1".into())],
             count,

@@ -62,7 +62,7 @@ pub(super) fn gaps(path: &Arc<str>, nodes: &[Node], outcomes: &[CaseOutcome]) ->
 }
 
 /// The names under which a rule may be known, the one of its findings first.
-fn names(node: &Node) -> impl Iterator<Item = &str> {
+pub(super) fn names(node: &Node) -> impl Iterator<Item = &str> {
     ["id", "name", "title"]
         .into_iter()
         .filter_map(|key| node.get(key).filter(|value| !value.is_null())?.as_text())
