@@ -26,7 +26,6 @@ mod status;
 mod terminal;
 mod test;
 
-use crate::agent::AgentError;
 use crate::config::TextError;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -138,18 +137,6 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
         }
-    }
-}
-
-impl From<TextError> for Failure {
-    fn from(error: TextError) -> Self {
-        Self::usage(format!("cannot read `{}`: {}", error.path, error.why)).hint(error.hint)
-    }
-}
-
-impl From<AgentError> for Failure {
-    fn from(error: AgentError) -> Self {
-        Self::usage(error.to_string())
     }
 }
 

@@ -222,7 +222,9 @@ pub fn parse_zone(text: &str) -> Option<TimeZone> {
         _ if text.starts_with(['+', '-']) => {
             let sign = if text.starts_with('-') { -1 } else { 1 };
             let (hours, minutes) = text.get(1..)?.split_once(':').unwrap_or((text.get(1..)?, "0"));
-            let seconds = hours.parse::<i32>().ok()? * 3_600 + minutes.parse::<i32>().ok()? * 60;
+            let hours = hours.parse::<i32>().ok().filter(|hours| (0..24).contains(hours))?;
+            let minutes = minutes.parse::<i32>().ok().filter(|minutes| (0..60).contains(minutes))?;
+            let seconds = hours * 3_600 + minutes * 60;
             jiff::tz::Offset::from_seconds(sign * seconds).ok().map(TimeZone::fixed)
         }
         _ => TimeZone::get(text).ok(),
@@ -291,5 +293,42 @@ impl Config {
             }
         }
         if problems.any_error() { Err(problems.list) } else { Ok(formats) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_names_or_offsets_that_exist() {
+        let offset = |text: &str| {
+            let at = jiff::Timestamp::from_second(1_795_132_800).unwrap();
+            parse_zone(text).map(|zone| zone.to_offset(at).seconds())
+        };
+        assert_eq!(offset("+02:00"), Some(7_200));
+        assert_eq!(offset("-05:30"), Some(-19_800));
+        assert_eq!(offset("Europe/Paris"), Some(3_600));
+        for bad in ["+99:00", "+999999999:0", "+1:99", "Mars", "", "+-1"] {
+            assert_eq!(offset(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_listened_on() {
+        assert_eq!(parse_listen("off"), Ok(Listen::Off));
+        assert_eq!(parse_listen("[::1]:9"), Ok(Listen::At("[::1]:9".parse().unwrap())));
+        assert!(parse_listen("0.0.0.0:7171").unwrap_err().contains("loopback"));
+        assert!(parse_listen("7171").unwrap_err().contains("address with a port"));
+    }
+
+    #[test]
+    fn routes_choose_by_level_type_and_group_and_unknown_outputs_are_refused() {
+        let text = "sources: {a: {kind: stdin}}\noutputs: {screen: {kind: terminal}, team: {kind: terminal}}\n\
+                    route: {to: [screen], routes: [{match: {level: high, source.ip: [10.0.0.1]}, to: [team, scren]}]}\n";
+        let problems = check(&SourceText::new("c.yml", text));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].to_string().starts_with("c.yml:3:"), "{}", problems[0]);
+        assert!(problems[0].to_string().contains("did you mean `screen`?"));
     }
 }

@@ -2,7 +2,7 @@
 //! done.
 
 use super::documents::{self, Purpose};
-use super::{Answer, Failure, files, terminal};
+use super::{Answer, Failure, terminal};
 use crate::config;
 use crate::diagnostic::{Diagnostic, SourceText, Weight};
 use crate::event::FieldTable;

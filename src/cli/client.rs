@@ -54,7 +54,7 @@ impl Client {
         let folder = match (&place.state, &place.config) {
             (Some(state), _) => state.clone(),
             (None, Some(config)) => configured(config)?,
-            (None, None) => crate::config::default_state(),
+            (None, None) => config::default_state(),
         };
         Ok(Self { socket: folder.join(SOCKET) })
     }
@@ -175,7 +175,7 @@ fn configured(path: &Path) -> Result<PathBuf, Failure> {
     let text: SourceText = config::read_text(path)?;
     let nodes = yaml::parse(&text).map_err(|problem| Failure::usage(problem.to_string()))?;
     let named = nodes.first().and_then(|node| node.get("state")?.as_text());
-    let Some(folder) = named else { return Ok(crate::config::default_state()) };
+    let Some(folder) = named else { return Ok(config::default_state()) };
     Ok(path.parent().unwrap_or(Path::new("")).join(folder))
 }
 

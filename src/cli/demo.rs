@@ -2,15 +2,13 @@
 
 mod story;
 
-use super::{Answer, Failure, files, terminal};
-use crate::agent::{self, RunUntil};
+use super::{Answer, Failure, terminal};
 use crate::clock::{self, Clock};
 use crate::event::Timestamp;
-use rustix::process::{Signal, getpid, kill_process};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -27,8 +25,8 @@ Examples:
 The attacks: passwords guessed until one fits, many accounts tried once, a new account that is used
 at once, its way to root, and its traces wiped.";
 
-/// What the agent is given to read and tell the end of the story.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the agent still looks once the story is told.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 
 /// The longest pause between two looks at whether to stop.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -65,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     let (say_over, over) = oneshot::channel();
     let story = Story { log, stop: Arc::clone(&stop), over: say_over };
     let writer = spawn_writer(arguments, story).map_err(unwritable)?;
-    let watched = watch(&config, over);
+    let watched = super::run::watch(&config, over);
     stop.store(true, Ordering::Relaxed);
     let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer broke off")));
     if arguments.keep {
@@ -89,18 +87,11 @@ route: {to: [screen]}
 
 type Writer = thread::JoinHandle<io::Result<()>>;
 
-/// Watches the log with the real agent until the story is over and has been told.
-fn watch(config: &Path, over: oneshot::Receiver<()>) -> Result<Answer, Failure> {
-    let text = files::read_text(config)?;
-    agent::run(super::run::read(&text)?, &text, RunUntil::Told(over))?;
-    Ok(Answer::Done)
-}
-
 /// What the writer is given.
 struct Story {
     log: PathBuf,
     stop: Arc<AtomicBool>,
-    /// Told once everything is written and the agent has had time to read it.
+    /// Told once everything is written and the agent has had time to look at it.
     over: oneshot::Sender<()>,
 }
 
@@ -109,11 +100,18 @@ fn spawn_writer(arguments: &Arguments, story: Story) -> io::Result<Writer> {
     let moments = story::tell(seconds * speed);
     let start = beginning(Clock::System.now(), seconds, speed);
     thread::Builder::new().name("demo".to_owned()).spawn(move || {
-        let mut file = File::options().append(true).open(&story.log)?;
-        let written = write_live(&mut file, &moments, Pace { start, speed }, &story.stop);
-        clock::pause(LAST_WORDS);
-        if story.over.send(()).is_err() {
-            tracing::debug!("the agent has ended before the story");
+        let Story { log, stop, over } = story;
+        let written = File::options()
+            .append(true)
+            .open(&log)
+            .and_then(|mut file| write_live(&mut file, &moments, Pace { start, speed }, &stop));
+        let mut left = LAST_LOOK;
+        while !stop.load(Ordering::Relaxed) && !left.is_zero() {
+            clock::pause(PAUSE_MAX);
+            left = left.saturating_sub(PAUSE_MAX);
+        }
+        if over.send(()).is_err() {
+            tracing::debug!("the agent ended before the story");
         }
         written
     })

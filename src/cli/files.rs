@@ -1,24 +1,12 @@
 //! Files of records named on the command line.
 
 use super::{Failure, terminal};
-use crate::config;
-use crate::diagnostic::SourceText;
 use crate::event::StreamId;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// Reads files and, from folders, every `*.yml` and `*.yaml`, each folder in the order of names.
-pub(super) fn read_yaml(paths: &[PathBuf]) -> Result<Vec<SourceText>, Failure> {
-    config::read_yaml(paths).map_err(Failure::from)
-}
-
-/// Reads one file of text; bytes that are not UTF-8 are refused with their place.
-pub(super) fn read_text(path: &Path) -> Result<SourceText, Failure> {
-    config::read_text(path).map_err(Failure::from)
-}
 
 /// A file of records or stdin, as it is named and shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     /// Exit with 1 if anything was found
     #[arg(long)]
     exit_code: bool,
-    /// Go on with the good rules where others have errors
+    /// Rules with errors, which are left out, are no failure
     #[arg(long)]
     keep_going: bool,
     /// Say nothing about the work itself
@@ -108,9 +108,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     let (rules, files) = arguments.paths();
     let texts = rule_texts(&rules)?;
     let (rules, errors) = formats.rules(&texts);
-    if errors > 0 && !arguments.keep_going {
-        return Err(Failure::usage(format!("the rules have errors: {errors}"))
-            .hint("mend them, or use the others with `--keep-going`"));
+    if errors > 0 && rules.rules().is_empty() {
+        return Err(Failure::usage(format!("no rule can be used; errors: {errors}")));
     }
     let logs = in_order(&files, &formats, format, &options)?;
     let pipeline = Pipeline::new(Setup {
@@ -132,7 +131,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     for log in &logs {
         hunt.read(log)?;
     }
-    hunt.finish(arguments)
+    let found = hunt.finish(arguments)?;
+    if errors > 0 && !arguments.keep_going {
+        return Err(Failure::usage(format!("rules with errors were left out; errors: {errors}"))
+            .hint("mend them; `--keep-going` makes this no failure"));
+    }
+    Ok(found)
 }
 
 fn rule_texts(paths: &[PathBuf]) -> Result<Vec<SourceText>, Failure> {

@@ -1,10 +1,12 @@
 //! `tripline run`: reads the configuration and hands over to the agent.
 
-use super::{Answer, Failure, files, terminal};
-use crate::agent::{self, RunUntil};
-use crate::config::{self, Config, Secrets};
-use crate::diagnostic::SourceText;
-use std::path::PathBuf;
+use super::{Answer, Failure, terminal};
+use crate::agent::{self, AgentError, RunUntil};
+use crate::config::{self, Config, Listen, Secrets};
+use crate::diagnostic::{Diagnostic, SourceText};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use tokio::sync::oneshot;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,51 +29,85 @@ pub(super) struct Arguments {
     /// The state folder, instead of the configured one
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
-    /// Address and port of the interface, instead of the configured one
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    /// Loopback address and port of the metrics, or `off`, instead of the configured one
+    #[arg(long, value_name = "ADDRESS", value_parser = config::parse_listen)]
+    listen: Option<Listen>,
 }
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     let text = match &arguments.config {
-        Some(path) => files::read_text(path)?,
+        Some(path) => config::read_text(path)?,
         None => config::usual().ok_or_else(|| {
-            Failure::usage("this host has no /var/log/auth.log, no /var/log/secure and no journal")
-                .hint("name what to read in a configuration: `tripline generate config` prints one")
+            Failure::usage("this host has no logs in the usual places")
+                .hint("write a configuration: `tripline generate config > tripline.yml`")
         })?,
     };
     let mut config = read(&text)?;
     if let Some(state) = &arguments.state {
         config.state.clone_from(state);
     }
-    if let Some(listen) = &arguments.listen {
-        config.listen = config::parse_listen(listen).map_err(Failure::usage)?;
+    if let Some(listen) = arguments.listen {
+        config.listen = listen;
     }
     let until = if arguments.until_eof { RunUntil::EndOfInput } else { RunUntil::Stopped };
-    announce(&config, arguments.until_eof.then_some("to the end of what is there"));
-    agent::run(config, &text, until)?;
-    Ok(Answer::Done)
+    start(config, &text, until)
 }
 
-/// Reads a configuration; its warnings are shown, its errors are the failure.
-pub(super) fn read(text: &SourceText) -> Result<Config, Failure> {
+/// Runs the agent on a configuration file until it is told that there is nothing more to see.
+pub(super) fn watch(path: &Path, over: oneshot::Receiver<()>) -> Result<Answer, Failure> {
+    let text = config::read_text(path)?;
+    start(read(&text)?, &text, RunUntil::Told(over))
+}
+
+/// Reads a configuration; what is wrong with it is told.
+fn read(text: &SourceText) -> Result<Config, Failure> {
     let (config, warnings) = config::read(text, &Secrets::Read).map_err(|problems| {
-        let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::usage(shown.join("\n"))
+        tell(&problems);
+        Failure::usage("the configuration has errors")
     })?;
-    warnings.iter().for_each(|warning| terminal::say(warning));
+    tell(&warnings);
     Ok(config)
 }
 
-/// Says what begins, so that a silent screen is not a mystery.
-fn announce(config: &Config, how: Option<&str>) {
+fn start(config: Config, text: &SourceText, until: RunUntil) -> Result<Answer, Failure> {
+    log_to_stderr();
+    announce(&config);
+    match agent::run(config, text, until) {
+        Ok(()) => Ok(Answer::Done),
+        Err(AgentError::Refused { problems }) => {
+            tell(&problems);
+            Err(Failure::usage("rules, parsers or the configuration have errors"))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let (what, hint) = text.split_once("\n  hint: ").unwrap_or((&text, ""));
+            let failure = Failure::usage(what);
+            Err(if hint.is_empty() { failure } else { failure.hint(hint) })
+        }
+    }
+}
+
+/// Says what begins, so that a silent screen is no mystery.
+fn announce(config: &Config) {
     let names: Vec<&str> = config.sources.iter().map(|source| &*source.name).collect();
-    let how = how.unwrap_or("until Ctrl-C");
-    terminal::say(&format!(
-        "tripline {} reads {} {how}; state in {}",
-        env!("CARGO_PKG_VERSION"),
-        names.join(", "),
-        config.state.display()
-    ));
+    let (sources, state) = (names.join(", "), config.state.display());
+    terminal::say(&format!("tripline {} reads {sources}; state in {state}", env!("CARGO_PKG_VERSION")));
+}
+
+fn tell(problems: &[Diagnostic]) {
+    for problem in problems {
+        terminal::say(&terminal::escape_lines(&problem.to_string()));
+    }
+}
+
+/// The agent's own log: one line a happening, on stderr.
+fn log_to_stderr() {
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .finish();
+    // A second agent in one process goes on with the log of the first.
+    drop(tracing::subscriber::set_global_default(log));
 }

@@ -129,7 +129,7 @@ fn hunting_routes_envelopes_by_their_own_logsource() {
 }
 
 #[test]
-fn rules_with_errors_stop_a_hunt_before_it_starts_unless_it_is_to_go_on() {
+fn a_rule_with_errors_is_told_and_never_hides_the_others() {
     let folder = Folder::new("hunt-errors");
     two_logs(&folder);
     folder.write(
@@ -139,12 +139,14 @@ fn rules_with_errors_stop_a_hunt_before_it_starts_unless_it_is_to_go_on() {
     let hunt = ["hunt", "--rules", "brute.yml", "bad.yml", "--format", "syslog"];
     let refused = tripline(&folder, &[&hunt[..], &["auth.log", "auth.log.1"]].concat(), b"");
     assert_eq!(refused.status.code(), Some(2));
-    assert_eq!(out(&refused), "");
+    assert_eq!(json_lines(&refused).len(), 1);
     assert!(err(&refused).contains("bad.yml:3:"), "{}", err(&refused));
-    assert!(err(&refused).ends_with("hint: mend them, or use the others with `--keep-going`\n"));
+    assert!(err(&refused).ends_with("hint: mend them; `--keep-going` makes this no failure\n"));
     let going =
         tripline(&folder, &[&hunt[..], &["--keep-going", "auth.log", "auth.log.1"]].concat(), b"");
-    assert_eq!(json_lines(&going).len(), 1);
+    assert_eq!((going.status.code(), json_lines(&going).len()), (Some(0), 1));
+    let alone = tripline(&folder, &["hunt", "--rules", "bad.yml", "auth.log"], b"");
+    assert_eq!((alone.status.code(), out(&alone).as_str()), (Some(2), ""));
 }
 
 #[test]
