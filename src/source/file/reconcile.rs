@@ -345,6 +345,8 @@ impl Tailer<'_> {
 
     fn original_of(&self, seen: &Seen) -> Option<Slot> {
         let name = seen.path.file_name()?.to_string_lossy();
+        // Most files are not called like a rotated one.
+        bases(&name).next()?;
         let folder = seen.path.parent()?;
         let mut originals = self
             .files

@@ -12,6 +12,7 @@ use super::{Events, Options};
 use crate::clock::{self, monotonic};
 use crate::fact::FactKind;
 use crate::source::{SourceContext, Stopped};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -20,11 +21,9 @@ use std::time::{Duration, Instant};
 
 /// Files held open at most.
 pub(super) const FDS_MAX: usize = 256;
-/// With more files than this, only those that changed lately are looked at each poll; the others
-/// when the configured paths are.
-const POLLED_MAX: usize = 256;
-/// How long a file counts as lately changed.
-const HOT: Duration = Duration::from_mins(1);
+/// With more files than this, only those that have left or changed last are looked at each poll;
+/// the others when the configured paths are, or when an event tells of them.
+const POLLED_MAX: usize = 512;
 /// First and longest wait after an error of a file.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Shortest time between two rounds of reading, so that a busy writer costs no wake-up per line.
@@ -32,7 +31,7 @@ const ROUND_MIN: Duration = Duration::from_millis(10);
 /// Shortest time between two looks at the configured paths.
 const RESCAN_MIN: Duration = Duration::from_millis(20);
 /// Longest such time: looking takes at most a hundredth of the time, unless it takes this long.
-const RESCAN_MAX: Duration = Duration::from_secs(10);
+const RESCAN_MAX: Duration = Duration::from_secs(30);
 
 /// Everything one run of the source knows.
 pub(super) struct Tailer<'o> {
@@ -173,19 +172,17 @@ impl<'o> Tailer<'o> {
 
     /// Looks whether files have changed.
     fn poll(&mut self) {
-        let now = monotonic();
-        let all = self.files.len() <= POLLED_MAX;
-        let due: Vec<Slot> = self
+        let mut due: Vec<(Standing, Reverse<Instant>, Slot)> = self
             .files
             .iter()
-            .filter(|(_, file)| match file.standing {
-                Standing::Listed => all || now.saturating_duration_since(file.active) < HOT,
-                Standing::Left => true,
-                Standing::Retired => false,
-            })
-            .map(|(slot, _)| *slot)
+            .filter(|(_, file)| file.standing != Standing::Retired)
+            .map(|(slot, file)| (file.standing, Reverse(file.active), *slot))
             .collect();
-        for slot in due {
+        if due.len() > POLLED_MAX {
+            due.select_nth_unstable(POLLED_MAX);
+            due.truncate(POLLED_MAX);
+        }
+        for (_, _, slot) in due {
             self.look(slot);
         }
     }

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 pub(super) type Slot = u32;
 
 /// Where a file stands towards the configured paths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
+    /// No configured path leads to it any more: it was renamed, removed or its link turned. It is
+    /// read to its end and held while it may still grow.
+    Left,
     /// One of the configured paths leads to it.
     Listed,
-    /// None does any more: it was renamed, removed or its link turned. It is read to its end and
-    /// held while it may still grow.
-    Left,
     /// It was read to its end and closed; only looked at now and then until it is removed.
     Retired,
 }
