@@ -223,7 +223,8 @@ pub fn parse_zone(text: &str) -> Option<TimeZone> {
             let sign = if text.starts_with('-') { -1 } else { 1 };
             let (hours, minutes) = text.get(1..)?.split_once(':').unwrap_or((text.get(1..)?, "0"));
             let hours = hours.parse::<i32>().ok().filter(|hours| (0..24).contains(hours))?;
-            let minutes = minutes.parse::<i32>().ok().filter(|minutes| (0..60).contains(minutes))?;
+            let minutes =
+                minutes.parse::<i32>().ok().filter(|minutes| (0..60).contains(minutes))?;
             let seconds = hours * 3_600 + minutes * 60;
             jiff::tz::Offset::from_seconds(sign * seconds).ok().map(TimeZone::fixed)
         }

@@ -208,7 +208,6 @@ impl Pipeline {
     }
 
     fn record(&mut self, raw: &RawRecord<'_>, out: &mut Vec<Effect>) {
-        self.counters.record(raw);
         let (arena, parsers) = (std::mem::take(&mut self.arena), Arc::clone(&self.parsers));
         self.each_event(raw, &parsers, &arena, |pipeline, event| pipeline.event(&event, raw, out));
         self.recycle(arena);

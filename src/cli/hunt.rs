@@ -13,7 +13,7 @@ use super::{Answer, Failure, terminal};
 use crate::clock::{self, Clock};
 use crate::config;
 use crate::diagnostic::SourceText;
-use crate::event::{RawRecord, SourceId, StreamId, Timestamp};
+use crate::event::{RawRecord, RecordFlags, SourceId, StreamId, Timestamp};
 use crate::fact::FactKind;
 use crate::parse::{Format, ParseOptions};
 use crate::pipeline::{Effect, EventOutput, Input, Pipeline, Setup, SourceSetup};
@@ -126,6 +126,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
         report: Report::new(arguments.output, terminal::stdout()),
         progress: terminal::Progress::new(),
         lines: 0,
+        cut: 0,
         unreadable: Vec::new(),
     };
     for log in &logs {
@@ -267,6 +268,8 @@ struct Hunt<W: Write> {
     report: Report<W>,
     progress: terminal::Progress,
     lines: u64,
+    /// Lines that were longer than the limit.
+    cut: u64,
     unreadable: Vec<String>,
 }
 
@@ -290,6 +293,7 @@ impl<W: Write> Hunt<W> {
                     continue;
                 }
                 self.lines += 1;
+                self.cut += u64::from(line.flags.contains(RecordFlags::TRUNCATED));
                 self.pipeline.step(Input::Record(log.record(line)), &mut self.effects);
                 if !self.effects.is_empty() {
                     self.report.take(&mut self.effects)?;
@@ -340,11 +344,13 @@ impl<W: Write> Hunt<W> {
     fn summary(&self) -> String {
         let mut text =
             format!("tripline hunt: {} lines, {} found", self.lines, self.report.found());
+        if self.cut > 0 {
+            terminal::append(&mut text, format_args!(", {} cut", self.cut));
+        }
         for (kind, what) in [
             (FactKind::RecordsFailed, "not of the format"),
             (FactKind::RecordsUnmatched, "not known to a parser"),
             (FactKind::TimesMissing, "without a time"),
-            (FactKind::RecordsTruncated, "cut"),
             (FactKind::EventsLate, "too late for a window"),
             (FactKind::WindowsEvicted, "windows dropped at the limit"),
             (FactKind::WindowEntriesEvicted, "window entries dropped at the limit"),

@@ -92,7 +92,10 @@ fn start(config: Config, text: &SourceText, until: RunUntil) -> Result<Answer, F
 fn announce(config: &Config) {
     let names: Vec<&str> = config.sources.iter().map(|source| &*source.name).collect();
     let (sources, state) = (names.join(", "), config.state.display());
-    terminal::say(&format!("tripline {} reads {sources}; state in {state}", env!("CARGO_PKG_VERSION")));
+    terminal::say(&format!(
+        "tripline {} reads {sources}; state in {state}",
+        env!("CARGO_PKG_VERSION")
+    ));
 }
 
 fn tell(problems: &[Diagnostic]) {

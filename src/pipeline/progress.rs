@@ -2,7 +2,7 @@
 
 use super::Effect;
 use crate::detect::DetectCounts;
-use crate::event::{Event, Parsed, RawRecord, RecordFlags, SourceId, StreamId, Timestamp};
+use crate::event::{Event, Parsed, RawRecord, SourceId, StreamId, Timestamp};
 use crate::fact::{Fact, FactKind};
 use crate::finding::StateChange;
 use crate::normalize::NormalizeCounts;
@@ -185,8 +185,6 @@ struct SourceCounters {
     events: u64,
     unmatched: u64,
     failed: u64,
-    truncated: u64,
-    unterminated: u64,
     samples: u64,
 }
 
@@ -201,12 +199,6 @@ pub(super) struct Counters {
 const SAMPLE_MAX: usize = 300;
 
 impl Counters {
-    pub(super) fn record(&mut self, raw: &RawRecord<'_>) {
-        let counters = self.of(raw.source);
-        counters.truncated += u64::from(raw.flags.contains(RecordFlags::TRUNCATED));
-        counters.unterminated += u64::from(raw.flags.contains(RecordFlags::UNTERMINATED));
-    }
-
     /// Counts an event; gives a sample of what was not understood, ever more rarely.
     pub(super) fn event(&mut self, event: &Event<'_>, source: SourceId) -> Option<Fact> {
         let counters = self.of(source);
@@ -251,8 +243,6 @@ impl Counters {
             give(FactKind::EventsMade, source, counters.events);
             give(FactKind::RecordsUnmatched, source, counters.unmatched);
             give(FactKind::RecordsFailed, source, counters.failed);
-            give(FactKind::RecordsTruncated, source, counters.truncated);
-            give(FactKind::RecordsUnterminated, source, counters.unterminated);
             *counters = SourceCounters { samples: counters.samples, ..SourceCounters::default() };
         }
         give(FactKind::FindingsOpened, None, std::mem::take(&mut self.findings));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::RecordFlags;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_seconds(second)
