@@ -63,7 +63,8 @@ pub enum AgentError {
     Store(#[from] StoreError),
     /// An output cannot be set up.
     #[error(
-        "the socket or port `{address}` cannot be used: {source}\n  hint: is another agent running? choose another with `api: {{listen: …}}`"
+        "the socket or port `{address}` cannot be used: {source}\n  \
+         hint: is another agent running? choose another with `api: {{listen: …}}`"
     )]
     Listen {
         /// The address.

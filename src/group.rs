@@ -119,10 +119,18 @@ impl Incidents {
         }
     }
 
-    /// Appends what changed since the last call.
-    pub fn save(&mut self, out: &mut Vec<StateChange>) {
+    /// How many more events of evidence the incident of a finding takes.
+    pub fn room(&self, finding: &Finding) -> usize {
+        let slot = self.slots.get(&group_key(&finding.rule.id, &finding.group));
+        slot.map_or(EVIDENCE_MAX, |slot| room_for_evidence(&slot.incident))
+    }
+
+    /// Appends what changed since the last call, and how the incidents that changed are now.
+    pub fn save(&mut self, out: &mut Vec<StateChange>, heads: &mut Vec<Incident>) {
         for key in std::mem::take(&mut self.dirty) {
-            let value = self.slots.get(&key).map(Slot::encode);
+            let slot = self.slots.get(&key);
+            heads.extend(slot.map(|slot| slot.incident.clone()));
+            let value = slot.map(Slot::encode);
             out.push(StateChange { kind: STATE_KIND, key: key.as_bytes().into(), value });
         }
     }

@@ -56,8 +56,9 @@ pub enum Input<'a> {
 pub enum Effect {
     /// A normalized event, if [`Setup::events`] asked for them.
     Event(FlatEvent),
-    /// A rule found something; with the events of its evidence.
-    Finding(Finding, Vec<FlatEvent>),
+    /// A rule found something: it is new (`Single`, `Opened`; with the ids of its evidence) or has
+    /// `Ended`. How it grows is seen in its incident.
+    Finding(Finding, Vec<Box<str>>),
     /// Change the record of an incident.
     Incident(IncidentChange),
     /// Owe a message to an output.
@@ -158,7 +159,7 @@ impl Pipeline {
             }
             Input::Drain => {
                 self.detector.drain(&mut self.findings);
-                self.settle(out);
+                self.settle(None, out);
             }
             Input::Flush => {
                 self.incidents.flush(&mut self.grouped);
@@ -211,7 +212,6 @@ impl Pipeline {
         let (arena, parsers) = (std::mem::take(&mut self.arena), Arc::clone(&self.parsers));
         self.each_event(raw, &parsers, &arena, |pipeline, event| pipeline.event(&event, raw, out));
         self.recycle(arena);
-        self.settle(out);
         if let Some(watermark) = self.progress.due() {
             self.advance(watermark, out);
         }
@@ -241,29 +241,48 @@ impl Pipeline {
             out.push(Effect::Event(FlatEvent::from_event(event, &self.names)));
         }
         self.detector.observe(event, raw, &self.names, &mut self.findings);
+        self.settle(Some((event, raw)), out);
     }
 
     fn advance(&mut self, watermark: Timestamp, out: &mut Vec<Effect>) {
         self.detector.advance(watermark, &mut self.findings);
-        self.settle(out);
+        self.settle(None, out);
         self.incidents.advance(watermark, &mut self.grouped);
         self.give_out(out);
     }
 
-    /// Turns the collected findings into incidents and what follows from them.
-    fn settle(&mut self, out: &mut Vec<Effect>) {
+    /// Turns the collected findings into incidents and what follows from them. The event that led
+    /// to them need not be made again from its record.
+    fn settle(&mut self, current: Option<(&Event<'_>, &RawRecord<'_>)>, out: &mut Vec<Effect>) {
         if self.findings.is_empty() {
             return;
         }
         let mut findings = std::mem::take(&mut self.findings);
         for finding in findings.drain(..) {
-            let events: Vec<FlatEvent> =
-                finding.evidence.iter().filter_map(|evidence| self.flatten(evidence)).collect();
-            if matches!(finding.phase, Phase::Single | Phase::Opened) {
-                self.counters.findings += 1;
+            let is_new = matches!(finding.phase, Phase::Single | Phase::Opened);
+            self.counters.findings += u64::from(is_new);
+            let wanted =
+                if is_new { finding.evidence.len() } else { self.incidents.room(&finding) };
+            let events: Vec<FlatEvent> = finding
+                .evidence
+                .iter()
+                .take(wanted)
+                .filter_map(|evidence| match current {
+                    Some((event, raw)) if is_of(evidence, event, raw) => {
+                        Some(FlatEvent::from_event(event, &self.names))
+                    }
+                    _ => self.flatten(evidence),
+                })
+                .collect();
+            let ids = if is_new {
+                events.iter().map(|event| event.id().into()).collect()
+            } else {
+                Vec::new()
+            };
+            self.incidents.apply(&finding, events, &mut self.grouped);
+            if finding.phase != Phase::Grew {
+                out.push(Effect::Finding(finding, ids));
             }
-            self.incidents.apply(&finding, events.clone(), &mut self.grouped);
-            out.push(Effect::Finding(finding, events));
             self.give_out(out);
         }
         self.findings = findings;
@@ -294,9 +313,10 @@ impl Pipeline {
     }
 
     fn checkpoint(&mut self, out: &mut Vec<Effect>) {
-        let mut changes = Vec::new();
+        let (mut changes, mut heads) = (Vec::new(), Vec::new());
         self.detector.save(&mut changes);
-        self.incidents.save(&mut changes);
+        self.incidents.save(&mut changes, &mut heads);
+        out.extend(heads.into_iter().map(|head| Effect::Incident(IncidentChange::Head(head))));
         self.progress.save(&mut changes);
         out.extend(changes.into_iter().map(Effect::Save));
         let detected: DetectCounts = std::mem::take(&mut self.detector.counts);
@@ -313,4 +333,9 @@ impl Pipeline {
 /// The steps that the rules name.
 fn advice(rules: &Ruleset) -> Advice {
     Advice::new(rules.rules().iter().map(|rule| (rule.head.id.clone(), rule.steps.clone())))
+}
+
+/// Whether evidence is the record of this event.
+fn is_of(evidence: &Evidence, event: &Event<'_>, raw: &RawRecord<'_>) -> bool {
+    evidence.offset == raw.offset && evidence.stream == raw.stream && evidence.part == event.part
 }

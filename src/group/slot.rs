@@ -98,9 +98,8 @@ impl Slot {
         let has_doubled = self.incident.count >= self.incident.notified_count.saturating_mul(2);
         if is_back || is_new_episode || has_doubled {
             self.tell(NoticeKind::Updated, finding.time, out);
-        } else {
-            out.push(Grouped::Change(IncidentChange::Head(self.incident.clone())));
         }
+        // A head that only counted on is written at the next checkpoint.
     }
 
     /// Tells the count if it is larger than what was told last; says whether it did.

@@ -130,7 +130,7 @@ fn saved_and_restored_it_goes_on_as_if_nothing_had_happened() {
         let mut before = Incidents::default();
         let mut seen = told(&mut before, &findings[..cut]);
         let mut changes = Vec::new();
-        before.save(&mut changes);
+        before.save(&mut changes, &mut Vec::new());
         let mut after = Incidents::default();
         for change in &changes {
             assert!(change.value.as_ref().is_none_or(|value| after.restore(value)));

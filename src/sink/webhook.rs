@@ -19,7 +19,9 @@ use sha2::Sha256;
 pub(super) const KIND: Kind<Box<dyn Sink>> = Kind {
     name: "webhook",
     summary: "incidents as signed JSON requests",
-    example: "kind: webhook\nurl: https://soc.example/hook\nsecret: whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\nheaders: {X-Store: store-17}\ntimeout: 30s\n",
+    example: "kind: webhook\nurl: https://soc.example/hook\n\
+              secret: whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n\
+              headers: {X-Store: store-17}\ntimeout: 30s\n",
     build,
 };
 

@@ -139,7 +139,7 @@ fn a_rule_with_errors_is_told_and_never_hides_the_others() {
     let hunt = ["hunt", "--rules", "brute.yml", "bad.yml", "--format", "syslog"];
     let refused = tripline(&folder, &[&hunt[..], &["auth.log", "auth.log.1"]].concat(), b"");
     assert_eq!(refused.status.code(), Some(2));
-    assert_eq!(json_lines(&refused).len(), 1);
+    assert_eq!(out(&refused).lines().count(), 1);
     assert!(err(&refused).contains("bad.yml:3:"), "{}", err(&refused));
     assert!(err(&refused).ends_with("hint: mend them; `--keep-going` makes this no failure\n"));
     let going =

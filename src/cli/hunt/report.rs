@@ -119,7 +119,7 @@ impl<W: Write> Report<W> {
         self.write_incidents(over.into_values().collect())
     }
 
-    fn finding(&mut self, finding: &Finding, events: &[FlatEvent]) -> io::Result<()> {
+    fn finding(&mut self, finding: &Finding, events: &[Box<str>]) -> io::Result<()> {
         if !matches!(finding.phase, Phase::Single | Phase::Opened) {
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl<W: Write> Report<W> {
         match self.output {
             Output::Incidents => Ok(()),
             Output::Matches => {
-                let event = events.last().map(FlatEvent::id).unwrap_or_default();
+                let event = events.last().map(AsRef::as_ref).unwrap_or_default();
                 self.line(&MatchLine { rule: &finding.rule.id, event })
             }
             Output::Findings => {
@@ -138,7 +138,7 @@ impl<W: Write> Report<W> {
                     level: rule.level.as_str(),
                     group: Pairs(&finding.group),
                     count: finding.count,
-                    events: events.iter().map(FlatEvent::id).collect(),
+                    events: events.iter().map(AsRef::as_ref).collect(),
                     title: &rule.title,
                     alert_type: rule.alert_type.as_str(),
                     first_seen: Time(finding.first_seen),
@@ -309,7 +309,7 @@ mod tests {
             last_seen: Timestamp::from_seconds(60),
             evidence: Vec::new(),
         };
-        Effect::Finding(finding, vec![event("e1"), event("e2")])
+        Effect::Finding(finding, vec!["e1".into(), "e2".into()])
     }
 
     fn event(id: &str) -> FlatEvent {

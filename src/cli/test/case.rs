@@ -185,6 +185,7 @@ impl Case {
         }
         pipeline.step(Input::StreamEnd(StreamId(0)), &mut effects);
         pipeline.step(Input::Drain, &mut effects);
+        pipeline.step(Input::Checkpoint, &mut effects);
         findings(&effects, names)
     }
 
