@@ -104,7 +104,7 @@ struct Scratch {
     matched: Vec<u32>,
     turns: Turns,
     queue: Vec<feed::Occurrence>,
-    key: Vec<u8>,
+    keys: Vec<u8>,
     pack: Vec<u8>,
     found: Vec<(u32, Finding)>,
 }

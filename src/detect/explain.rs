@@ -145,20 +145,17 @@ impl Detector {
         Verdict { text, holds, values: Vec::new(), parts }
     }
 
-    fn predicate(
-        &self,
-        predicate: &Predicate,
-        event: &Event<'_>,
-        names: &FieldTable,
-    ) -> Verdict {
+    fn predicate(&self, predicate: &Predicate, event: &Event<'_>, names: &FieldTable) -> Verdict {
         let mut values = Vec::new();
         if let Target::Field(field) = predicate.target {
             view::values(event, &self.nested, field, &mut |value| {
                 if values.len() < VALUES_MAX {
-                    values.push(value.as_text().map_or_else(
-                        || value.to_json().to_string(),
-                        std::borrow::Cow::into_owned,
-                    ));
+                    values.push(
+                        value.as_text().map_or_else(
+                            || value.to_json().to_string(),
+                            std::borrow::Cow::into_owned,
+                        ),
+                    );
                 }
             });
         }

@@ -236,9 +236,7 @@ impl Groups {
         }
         let (runner, key) = (state.runner, Arc::clone(&state.key));
         self.change(slot);
-        out.extend(
-            turns.into_iter().map(|turn| Elsewhere { runner, key: Arc::clone(&key), turn }),
-        );
+        out.extend(turns.into_iter().map(|turn| Elsewhere { runner, key: Arc::clone(&key), turn }));
     }
 
     fn make_room(
@@ -373,9 +371,8 @@ pub(super) struct Turns {
 
 fn sort(runners: &[Runner], turns: &mut [Elsewhere]) {
     turns.sort_by(|left, right| {
-        let place = |elsewhere: &Elsewhere| {
-            (elsewhere.turn.time, runners[elsewhere.runner as usize].rule)
-        };
+        let place =
+            |elsewhere: &Elsewhere| (elsewhere.turn.time, runners[elsewhere.runner as usize].rule);
         place(left).cmp(&place(right)).then_with(|| left.key.cmp(&right.key))
     });
 }

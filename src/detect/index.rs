@@ -176,7 +176,8 @@ fn search(texts: BTreeMap<Box<str>, Vec<(PredId, At)>>) -> Option<Search> {
     }
     let needles: Vec<Box<str>> = texts.keys().cloned().collect();
     // A DFA of a few texts is fast and small; of thousands it would be neither.
-    let kind = if needles.len() <= 32 { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+    let kind =
+        if needles.len() <= 32 { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
     let automaton = AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
         .kind(Some(kind))

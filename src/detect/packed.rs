@@ -83,12 +83,7 @@ impl Paths {
     }
 }
 
-fn put_head(
-    out: &mut Vec<u8>,
-    raw: &crate::event::RawRecord<'_>,
-    time: Timestamp,
-    part: u32,
-) {
+fn put_head(out: &mut Vec<u8>, raw: &crate::event::RawRecord<'_>, time: Timestamp, part: u32) {
     out.extend_from_slice(&raw.stream.0.to_le_bytes());
     put(out, u64::from(raw.source.0));
     put(out, raw.offset);

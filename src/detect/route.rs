@@ -9,15 +9,47 @@ use std::collections::HashMap;
 
 /// Programs that log to the `auth` and `authpriv` facilities.
 const AUTH: &[&str] = &[
-    "sshd", "sudo", "su", "login", "pam", "useradd", "userdel", "usermod", "groupadd", "groupdel",
-    "groupmod", "passwd", "chpasswd", "chage", "gpasswd", "polkit", "polkitd", "pkexec",
-    "systemd-logind", "doas", "authpriv",
+    "sshd",
+    "sudo",
+    "su",
+    "login",
+    "pam",
+    "useradd",
+    "userdel",
+    "usermod",
+    "groupadd",
+    "groupdel",
+    "groupmod",
+    "passwd",
+    "chpasswd",
+    "chage",
+    "gpasswd",
+    "polkit",
+    "polkitd",
+    "pkexec",
+    "systemd-logind",
+    "doas",
+    "authpriv",
 ];
 
 /// Further services whose lines come through syslog.
 const SYSLOG: &[&str] = &[
-    "auth", "cron", "crond", "systemd", "kernel", "kern", "daemon", "mail", "postfix", "dovecot",
-    "named", "dhclient", "NetworkManager", "rsyslogd", "user", "messages",
+    "auth",
+    "cron",
+    "crond",
+    "systemd",
+    "kernel",
+    "kern",
+    "daemon",
+    "mail",
+    "postfix",
+    "dovecot",
+    "named",
+    "dhclient",
+    "NetworkManager",
+    "rsyslogd",
+    "user",
+    "messages",
 ];
 
 /// Families of services: the rule's service, and the lists of those it also sees.
@@ -90,8 +122,11 @@ mod tests {
             category: None,
             service: (!service.is_empty()).then(|| service.into()),
         };
-        let sshd =
-            LogSource { product: Some("linux"), category: Some("authentication"), service: Some("sshd") };
+        let sshd = LogSource {
+            product: Some("linux"),
+            category: Some("authentication"),
+            service: Some("sshd"),
+        };
         for (product, service, wanted) in [
             ("", "", true),
             ("linux", "", true),

@@ -255,8 +255,14 @@ impl Window {
         let mut taken: Vec<Entry> = self.entries.drain(start..=end).collect();
         self.tail = None;
         let (first, last) = (taken[0].time, taken[taken.len() - 1].time);
-        let mut episode =
-            Episode { id: first as u64, first, last, count: 0, ended: false, parts: BTreeMap::new() };
+        let mut episode = Episode {
+            id: first as u64,
+            first,
+            last,
+            count: 0,
+            ended: false,
+            parts: BTreeMap::new(),
+        };
         let mut evidence: Vec<Packed> = Vec::new();
         for entry in &mut taken {
             evidence.extend(entry.evidence.take());
@@ -361,7 +367,10 @@ impl Episode {
                 self.count += u64::from(most(&part.sums) - before);
             }
             Measure::ValueCount => {
-                if self.parts.insert(entry.tag, Part { last: entry.time, ..Part::default() }).is_none()
+                if self
+                    .parts
+                    .insert(entry.tag, Part { last: entry.time, ..Part::default() })
+                    .is_none()
                 {
                     self.count += 1;
                 }
@@ -372,10 +381,11 @@ impl Episode {
             let mut oldest: Vec<(i64, u64)> =
                 self.parts.iter().map(|(tag, part)| (part.last, *tag)).collect();
             oldest.sort_unstable();
-            for (_, tag) in oldest.iter().take(ENTRIES_MAX / 8) {
+            // Half of them at once, so that a flood does not sort them each time.
+            for (_, tag) in oldest.iter().take(ENTRIES_MAX / 2) {
                 self.parts.remove(tag);
             }
-            counts.entries_evicted += (ENTRIES_MAX / 8) as u64;
+            counts.entries_evicted += (ENTRIES_MAX / 2) as u64;
         }
     }
 }

@@ -73,7 +73,8 @@ fn parse(text: &str, selections: &Selections<'_>) -> Result<Expr, Wrong> {
     if tokens.len() > WORDS_MAX {
         return Err(Wrong { column: 0, message: "the condition is too long".into(), hint: None });
     }
-    let mut parser = Parser { tokens: &tokens, at: 0, end: text.chars().count(), selections, size: 0 };
+    let mut parser =
+        Parser { tokens: &tokens, at: 0, end: text.chars().count(), selections, size: 0 };
     let expr = parser.any(0)?;
     match parser.peek() {
         None => Ok(expr),
@@ -261,9 +262,7 @@ mod tests {
         let selections: Vec<(&str, Expr)> = names
             .iter()
             .enumerate()
-            .map(|(at, name)| {
-                (*name, Expr::is(Target::Field(FieldId(at as u16)), Test::Exists))
-            })
+            .map(|(at, name)| (*name, Expr::is(Target::Field(FieldId(at as u16)), Test::Exists)))
             .collect();
         let mut problems = Problems::new(&source);
         let read = read(node.get("condition").unwrap(), &selections, &mut problems);

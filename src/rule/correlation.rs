@@ -143,9 +143,8 @@ const KINDS: &[(&str, DraftKind)] = &[
     ("value_median", DraftKind::ValueMedian),
 ];
 
-const KEYS: &[&str] = &[
-    "type", "rules", "group-by", "timespan", "condition", "aliases", "generate",
-];
+const KEYS: &[&str] =
+    &["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
 
 /// Reads the `correlation` of a document.
 pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Draft> {
@@ -282,8 +281,7 @@ impl Draft {
                         self.condition.push((comparison, operand(name, value, reader)?));
                     }
                     None => {
-                        let known =
-                            ["gt", "gte", "lt", "lte", "eq", "neq", "field", "percentile"];
+                        let known = ["gt", "gte", "lt", "lte", "eq", "neq", "field", "percentile"];
                         reader.problems.unknown(key.place, "condition key", name, &known);
                         return None;
                     }
@@ -370,7 +368,8 @@ impl Draft {
             self.condition.iter().all(|(comparison, number)| comparison.holds(count, number.0))
         };
         // A condition of comparisons with constants only changes its answer next to a constant.
-        let most = if self.kind == DraftKind::Temporal { self.rules.len() as f64 } else { f64::MAX };
+        let most =
+            if self.kind == DraftKind::Temporal { self.rules.len() as f64 } else { f64::MAX };
         let near = self.condition.iter().flat_map(|(_, number)| {
             let number = number.0.floor();
             [number - 1.0, number, number + 1.0]

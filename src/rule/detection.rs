@@ -29,9 +29,8 @@ impl RuleSource {
 
     /// Whether every key named here has the same value there.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        let covers = |here: &Option<Box<str>>, there: &Option<Box<str>>| {
-            here.is_none() || here == there
-        };
+        let covers =
+            |here: &Option<Box<str>>, there: &Option<Box<str>>| here.is_none() || here == there;
         covers(&self.product, &other.product)
             && covers(&self.category, &other.category)
             && covers(&self.service, &other.service)

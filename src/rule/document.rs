@@ -8,9 +8,29 @@ use crate::yaml::Node;
 
 /// The top-level keys of the specification, and ours.
 const STANDARD: &[&str] = &[
-    "title", "id", "name", "related", "taxonomy", "status", "description", "license", "references",
-    "author", "date", "modified", "logsource", "detection", "correlation", "filter", "fields",
-    "falsepositives", "level", "tags", "scope", "tripline", "tests",
+    "title",
+    "id",
+    "name",
+    "related",
+    "taxonomy",
+    "status",
+    "description",
+    "license",
+    "references",
+    "author",
+    "date",
+    "modified",
+    "logsource",
+    "detection",
+    "correlation",
+    "filter",
+    "fields",
+    "falsepositives",
+    "level",
+    "tags",
+    "scope",
+    "tripline",
+    "tests",
 ];
 
 /// Longest title, id, name or description kept, in characters.

@@ -68,19 +68,23 @@ pub(super) fn load(texts: &[SourceText], names: &mut FieldTable) -> (Vec<Rule>, 
 impl<'t> Loader<'t> {
     fn document(&mut self, source: &'t SourceText, node: &Node, names: &mut FieldTable) {
         let mut problems = Problems::new(source);
-        let mut reader = Reader { names, problems: &mut problems, mentions: Vec::new() };
-        if node.get("filter").is_some() {
+        if node.as_map().is_none() {
+            let message = format!("expected a rule as a mapping, found {}", node.describe());
+            problems.error(node.place, message);
+        } else if node.get("filter").is_some() {
+            let mut reader = Reader { names, problems: &mut problems, mentions: Vec::new() };
             let filter = filter(source, node, &mut reader);
             if !problems.any_error() {
                 self.filters.extend(filter);
             }
         } else {
+            let mut reader = Reader { names, problems: &mut problems, mentions: Vec::new() };
             let body = body(node, &mut reader);
             let top = document::top(node, &mut reader);
             let mentions = std::mem::take(&mut reader.mentions);
-            let tests = node.get("tests").map(|tests| {
-                Arc::new(RuleTests { source: source.clone(), node: tests.clone() })
-            });
+            let tests = node
+                .get("tests")
+                .map(|tests| Arc::new(RuleTests { source: source.clone(), node: tests.clone() }));
             let too_many = self.drafts.len() >= RULES_MAX;
             if too_many {
                 problems.error(node.place, format!("more than {RULES_MAX} rules"));
@@ -124,9 +128,13 @@ impl<'t> Loader<'t> {
                 if named && filter.applies_to.covers(&detection.source) {
                     let rule = std::mem::replace(&mut detection.expr, Expr::And(Vec::new()));
                     detection.expr = Expr::And(vec![rule, filter.expr.clone()]);
-                    draft.mentions.extend(filter.mentions.iter().filter(|_| {
-                        *draft.source.path == *filter.source.path
-                    }).cloned());
+                    draft.mentions.extend(
+                        filter
+                            .mentions
+                            .iter()
+                            .filter(|_| *draft.source.path == *filter.source.path)
+                            .cloned(),
+                    );
                     applied = true;
                 }
             }
@@ -337,11 +345,6 @@ fn meaning(rule: &Rule, known: &[Option<u64>], names: &FieldTable) -> Option<u64
 }
 
 fn body(node: &Node, reader: &mut Reader<'_>) -> Option<DraftBody> {
-    if node.as_map().is_none() {
-        let message = format!("expected a rule as a mapping, found {}", node.describe());
-        reader.problems.error(node.place, message);
-        return None;
-    }
     if let Some(correlation) = node.get("correlation") {
         return correlation::read(correlation, reader).map(DraftBody::Correlation);
     }
@@ -362,11 +365,7 @@ fn body(node: &Node, reader: &mut Reader<'_>) -> Option<DraftBody> {
     Some(DraftBody::Detection(Detection { source: source?, expr }))
 }
 
-fn filter<'t>(
-    source: &'t SourceText,
-    node: &Node,
-    reader: &mut Reader<'_>,
-) -> Option<Filter<'t>> {
+fn filter<'t>(source: &'t SourceText, node: &Node, reader: &mut Reader<'_>) -> Option<Filter<'t>> {
     let body = node.get("filter")?;
     document::top(node, reader)?;
     let Some(logsource) = node.get("logsource") else {
@@ -382,9 +381,10 @@ fn filter<'t>(
         }
         Some(any) if any.as_text() == Some("any") => None,
         Some(list) => {
-            let texts = list.items().iter().map(|item| {
-                item.expect_text("a rule", reader.problems).map(str::to_owned)
-            });
+            let texts = list
+                .items()
+                .iter()
+                .map(|item| item.expect_text("a rule", reader.problems).map(str::to_owned));
             Some(texts.collect::<Option<Vec<String>>>()?)
         }
     };

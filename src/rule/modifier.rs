@@ -2,9 +2,7 @@
 
 use super::encode::{self, Utf16};
 use super::pattern::{Case, Pattern};
-use super::predicate::{
-    Anchor, Cidr, Comparison, Expr, Number, RegexTest, Target, Test, TimePart,
-};
+use super::predicate::{Anchor, Cidr, Comparison, Expr, Number, RegexTest, Target, Test, TimePart};
 use crate::diagnostic::{Place, nearest};
 use crate::event::{FieldId, FieldTable};
 use crate::yaml::{Node, NodeKind, Problems};
@@ -15,10 +13,40 @@ const REGEX_SIZE_MAX: usize = 8 << 20;
 
 /// Every modifier, for hints.
 const KNOWN: &[&str] = &[
-    "all", "base64", "base64offset", "cased", "cidr", "contains", "day", "dotall", "endswith",
-    "exists", "expand", "fieldref", "gt", "gte", "hour", "i", "ignorecase", "lt", "lte", "m",
-    "minute", "month", "multiline", "neq", "re", "s", "startswith", "utf16", "utf16be", "utf16le",
-    "week", "wide", "windash", "year",
+    "all",
+    "base64",
+    "base64offset",
+    "cased",
+    "cidr",
+    "contains",
+    "day",
+    "dotall",
+    "endswith",
+    "exists",
+    "expand",
+    "fieldref",
+    "gt",
+    "gte",
+    "hour",
+    "i",
+    "ignorecase",
+    "lt",
+    "lte",
+    "m",
+    "minute",
+    "month",
+    "multiline",
+    "neq",
+    "re",
+    "s",
+    "startswith",
+    "utf16",
+    "utf16be",
+    "utf16le",
+    "week",
+    "wide",
+    "windash",
+    "year",
 ];
 
 /// A field that a rule asks for, and where.
@@ -114,7 +142,12 @@ enum Sign {
 }
 
 /// Reads one entry of a selection; an empty field name means keywords.
-pub(super) fn entry(key: &str, place: Place, value: &Node, reader: &mut Reader<'_>) -> Option<Expr> {
+pub(super) fn entry(
+    key: &str,
+    place: Place,
+    value: &Node,
+    reader: &mut Reader<'_>,
+) -> Option<Expr> {
     let mut parts = key.split('|');
     let name = parts.next().unwrap_or_default();
     let chain = chain(parts, place, reader.problems)?;
@@ -205,9 +238,10 @@ fn chain<'k>(
             return None;
         }
     }
-    let anchored = chain.steps.iter().all(|step| {
-        matches!(step, Step::Contains | Step::StartsWith | Step::EndsWith)
-    });
+    let anchored = chain
+        .steps
+        .iter()
+        .all(|step| matches!(step, Step::Contains | Step::StartsWith | Step::EndsWith));
     let fits = match chain.mode {
         Mode::Text => true,
         Mode::Regex { .. } | Mode::FieldRef => anchored,
@@ -267,7 +301,8 @@ impl Chain {
                         self.set(Mode::Time(part, comparison))?;
                     }
                     self.mode = Mode::Time(part, comparison);
-                } else if let Some(comparison) = Comparison::parse(other).filter(|_| other != "eq") {
+                } else if let Some(comparison) = Comparison::parse(other).filter(|_| other != "eq")
+                {
                     match self.mode {
                         Mode::Time(part, Comparison::Eq) => {
                             self.mode = Mode::Time(part, comparison);
@@ -366,15 +401,11 @@ fn number(text: &str, value: &Node, problems: &mut Problems) -> Option<f64> {
     number
 }
 
-fn regex(
-    chain: &Chain,
-    text: &str,
-    place: Place,
-    problems: &mut Problems,
-) -> Option<RegexTest> {
+fn regex(chain: &Chain, text: &str, place: Place, problems: &mut Problems) -> Option<RegexTest> {
     let Mode::Regex { folded, lines, dot } = chain.mode else { return None };
     let mut flagged = String::new();
-    let flags = [(folded == Case::Folded, 'i'), (lines == Lines::Each, 'm'), (dot == Dot::All, 's')];
+    let flags =
+        [(folded == Case::Folded, 'i'), (lines == Lines::Each, 'm'), (dot == Dot::All, 's')];
     let set: String = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag).collect();
     if !set.is_empty() {
         flagged = format!("(?{set})");
@@ -430,7 +461,8 @@ fn texts(chain: &Chain, target: Target, value: &Node, problems: &mut Problems) -
             Draft::Bytes(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => Pattern::literal(&text),
                 Err(_) => {
-                    let message = "the encoded value is no text; `base64` or `base64offset` must follow";
+                    let message =
+                        "the encoded value is no text; `base64` or `base64offset` must follow";
                     problems.error(value.place, message);
                     return None;
                 }
@@ -494,7 +526,7 @@ fn apply(step: Step, draft: Draft) -> Result<Vec<Draft>, String> {
         }
         Step::Expand => {
             let pattern = text(draft)?;
-            if let Some(name) = pattern.plain().and_then(placeholder) {
+            if let Some(name) = pattern.texts().find_map(placeholder) {
                 return Err(format!("no values are known for the placeholder `%{name}%`"));
             }
             vec![Draft::Text(pattern)]

@@ -370,9 +370,8 @@ mod tests {
 
     #[test]
     fn networks_of_both_families() {
-        let inside = |net: &str, address: &str| {
-            Cidr::parse(net).unwrap().contains(address.parse().unwrap())
-        };
+        let inside =
+            |net: &str, address: &str| Cidr::parse(net).unwrap().contains(address.parse().unwrap());
         assert!(inside("10.0.0.0/8", "10.255.1.2"));
         assert!(!inside("10.0.0.0/8", "11.0.0.0"));
         assert!(inside("0.0.0.0/0", "8.8.8.8"));
