@@ -17,6 +17,7 @@ mod measure;
 mod packed;
 mod program;
 mod route;
+mod squeeze;
 mod view;
 mod window;
 

@@ -265,16 +265,13 @@ fn event_entry(
         input: number,
         kind: NO_ATTEMPT,
     };
-    match (measure, event.attempt) {
-        (Measure::EventCount, Some(attempt)) => {
-            entry.tag = attempt.session;
-            entry.kind = attempt.kind;
-        }
-        _ => {
-            let values: Option<Vec<Cow<'_, str>>> =
-                input.values.iter().map(|field| first_text(event, nested, *field)).collect();
-            entry.tag = tag(measure, &values?)?;
-        }
+    if let (Measure::EventCount, Some(attempt)) = (measure, event.attempt) {
+        entry.tag = attempt.session;
+        entry.kind = attempt.kind;
+    } else {
+        let values: Option<Vec<Cow<'_, str>>> =
+            input.values.iter().map(|field| first_text(event, nested, *field)).collect();
+        entry.tag = tag(measure, &values?)?;
     }
     Some(entry)
 }

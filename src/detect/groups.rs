@@ -72,7 +72,7 @@ pub(super) struct Groups {
     heap: BinaryHeap<Reverse<(i64, u32)>>,
     changed: Vec<u32>,
     forgotten: Vec<Box<[u8]>>,
-    groups_max: usize,
+    most: usize,
 }
 
 /// A turn of a window that was not asked for by an event of its group.
@@ -88,7 +88,7 @@ impl Groups {
         let shelf = || Shelf { index: HashMap::new(), newest: NONE, oldest: NONE };
         Self {
             shelves: std::iter::repeat_with(shelf).take(runners).collect(),
-            groups_max,
+            most: groups_max,
             ..Self::default()
         }
     }
@@ -103,13 +103,11 @@ impl Groups {
         turns: &mut Turns,
     ) {
         let (number, key) = at;
-        let slot = match self.shelves[number as usize].index.get(key) {
-            Some(slot) => *slot,
-            None => {
-                self.make_room(number, runner, counts, turns);
-                self.add(number, key.into(), Window::default(), Flags::New)
-            }
-        };
+        let known = self.shelves[number as usize].index.get(key).copied();
+        let slot = known.unwrap_or_else(|| {
+            self.make_room(number, runner, counts, turns);
+            self.add(number, key.into(), Window::default(), Flags::New)
+        });
         self.touch(slot);
         self.slots[slot as usize].window.observe(
             &runner.correlation,
@@ -247,7 +245,7 @@ impl Groups {
         turns: &mut Turns,
     ) {
         let shelf = &self.shelves[number as usize];
-        if shelf.index.len() < self.groups_max {
+        if shelf.index.len() < self.most {
             return;
         }
         let oldest = shelf.oldest;
@@ -266,21 +264,15 @@ impl Groups {
             due: i64::MAX - 1,
             previous: NONE,
             next: NONE,
-            flags: if flags == Flags::Saved { flags } else { Flags::New },
+            flags,
         };
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.slots[at as usize] = slot;
-                at
-            }
-            None => {
-                self.slots.push(slot);
-                self.slots.len() as u32 - 1
-            }
+        let at = if let Some(at) = self.free.pop() {
+            self.slots[at as usize] = slot;
+            at
+        } else {
+            self.slots.push(slot);
+            self.slots.len() as u32 - 1
         };
-        if flags == Flags::Changed {
-            self.slots[at as usize].flags = Flags::Changed;
-        }
         self.shelves[number as usize].index.insert(key, at);
         self.push_front(at);
         if flags == Flags::New {

@@ -199,12 +199,11 @@ impl Window {
     /// The first entry, from an inserted one on, with which the condition holds.
     fn first_holding(&self, inserted: usize, rule: &Correlation) -> Option<usize> {
         if inserted + 1 == self.entries.len() {
-            let holds = match &self.tail {
-                Some(tail) => tail.tally.holds(rule),
-                None => {
-                    let start = self.span_start(inserted, rule.timespan);
-                    measure::holds(rule, &self.entries[start..])
-                }
+            let holds = if let Some(tail) = &self.tail {
+                tail.tally.holds(rule)
+            } else {
+                let start = self.span_start(inserted, rule.timespan);
+                measure::holds(rule, &self.entries[start..])
             };
             return holds.then_some(inserted);
         }
