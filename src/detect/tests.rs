@@ -102,13 +102,13 @@ impl Bench {
 fn correlation(kind: &str, more: &str) -> String {
     let mut text = String::new();
     for name in ["fail", "ok", "third"] {
-        text.push_str(&format!(
+        text.extend([format!(
             "title: {name}\nname: {name}\nlogsource: {{}}\ndetection: {{s: {{kind: {name}}}, condition: s}}\n---\n"
-        ));
+        )]);
     }
-    text.push_str(&format!(
+    text.extend([format!(
         "title: corr\nid: corr\ncorrelation: {{type: {kind}, group-by: [who], timespan: 60s, {more}}}\n"
-    ));
+    )]);
     text
 }
 
@@ -589,7 +589,7 @@ detection: {s: {'@timestamp|hour|gte': 22}, condition: s}
         id: EventId::Given("x"),
         time,
         fields,
-        message: &line[6..],
+        message: line.split_at(6).1,
         original: line,
         parsed: Parsed::Matched,
         repeat: 1,
@@ -614,9 +614,9 @@ detection: {s: {'@timestamp|hour|gte': 22}, condition: s}
 fn findings_come_in_the_order_of_the_rules() {
     let mut yaml = String::new();
     for number in (0..200).rev() {
-        yaml.push_str(&format!(
+        yaml.extend([format!(
             "title: r{number}\nid: r{number}\nlogsource: {{}}\ndetection: {{s: {{kind|contains: f}}, condition: s}}\n---\n"
-        ));
+        )]);
     }
     let found = bench(&yaml).observe(&happening(SECOND, "fail"));
     let wanted: Vec<String> = (0..200).rev().map(|number| format!("r{number}")).collect();
