@@ -17,6 +17,7 @@ mod measure;
 mod packed;
 mod program;
 mod route;
+mod squeeze;
 mod view;
 mod window;
 
@@ -104,7 +105,7 @@ struct Scratch {
     matched: Vec<u32>,
     turns: Turns,
     queue: Vec<feed::Occurrence>,
-    key: Vec<u8>,
+    keys: Vec<u8>,
     pack: Vec<u8>,
     found: Vec<(u32, Finding)>,
 }

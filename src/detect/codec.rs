@@ -15,9 +15,9 @@ const VERSION: u8 = 1;
 /// Encodes a window.
 pub(super) fn encode(window: &Window, paths: &Paths) -> Box<[u8]> {
     let mut out = vec![VERSION];
-    put_signed(&mut out, window.newest.unwrap_or_default());
+    put_signed(&mut out, window.newest);
     put(&mut out, window.entries.len() as u64);
-    let mut before = window.newest.unwrap_or_default();
+    let mut before = window.newest;
     for entry in &window.entries {
         put_signed(&mut out, entry.time.wrapping_sub(before));
         before = entry.time;
@@ -28,8 +28,8 @@ pub(super) fn encode(window: &Window, paths: &Paths) -> Box<[u8]> {
             paths.export(evidence, &mut out);
         }
     }
-    put(&mut out, window.episodes.len() as u64);
-    for episode in &window.episodes {
+    put(&mut out, window.episodes().len() as u64);
+    for episode in window.episodes() {
         let Episode { id, first, last, count, ended, parts } = episode;
         out.extend_from_slice(&id.to_le_bytes());
         put_signed(&mut out, *first);
@@ -87,9 +87,7 @@ fn window(rest: &mut &[u8], paths: &mut Paths) -> Option<Window> {
         let parts: BTreeMap<u64, Part> = parts.into_iter().collect();
         Some(Episode { id, first, last, count, ended: ended == 1, parts })
     })?;
-    let mut window = Window::default();
-    (window.newest, window.entries, window.episodes) = (Some(newest), entries, episodes);
-    Some(window)
+    Some(Window::saved(newest, entries, episodes))
 }
 
 fn list<'b, T>(

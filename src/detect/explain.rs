@@ -101,7 +101,7 @@ impl Detector {
         }
         let window = self.groups.window(number as u32, &key);
         let entries = window.map(|window| window.entries.as_slice()).unwrap_or_default();
-        let episode = window.and_then(|window| window.episodes.last());
+        let episode = window.and_then(|window| window.episodes().last());
         Some(WindowView {
             group: groups::group(runner, &key),
             entries: entries

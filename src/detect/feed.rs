@@ -5,11 +5,12 @@ use super::measure::{Entry, NO_ATTEMPT};
 use super::packed::{Packed, take_bytes};
 use super::view::{self, NestedFields};
 use super::window::Turn;
-use super::{Detector, Occasion, finding};
+use super::{Detector, Occasion, Scratch, finding};
 use crate::event::{Event, FieldId, Value};
 use crate::finding::Phase;
 use crate::rule::{Body, Input, Measure, Rule, Ruleset};
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// For every rule the correlations it feeds, and as which of their inputs.
@@ -29,7 +30,8 @@ impl Feeds {
 #[derive(Debug)]
 pub(super) struct Occurrence {
     runner: u32,
-    key: Box<[u8]>,
+    /// Where its group's key stands in the scratch space.
+    key: Range<usize>,
     entry: Entry,
     /// Take the record of the event at hand as evidence.
     of_event: bool,
@@ -97,18 +99,16 @@ impl Detector {
             if again {
                 continue;
             }
-            let key = &mut self.scratch.key;
-            key.clear();
-            if !event_key(occasion.event, &self.nested, input, key) {
+            let keys = &mut self.scratch.keys;
+            let start = keys.len();
+            if !event_key(occasion.event, &self.nested, input, keys) {
+                keys.truncate(start);
                 continue;
             }
+            let key = start..keys.len();
             if let Some(entry) = event_entry(occasion.event, &self.nested, measure, (*at, input)) {
-                self.scratch.queue.push(Occurrence {
-                    runner: *number,
-                    key: key.as_slice().into(),
-                    entry,
-                    of_event: true,
-                });
+                let runner = *number;
+                self.scratch.queue.push(Occurrence { runner, key, entry, of_event: true });
             }
         }
     }
@@ -121,22 +121,24 @@ impl Detector {
                 entry.evidence = Some(self.pack(occasion));
             }
             let Some(runner) = self.runners.get(number as usize) else { continue };
-            let turns = &mut self.scratch.turns;
-            turns.own.clear();
-            self.groups.observe((number, &key), runner, entry, &mut self.counts, turns);
-            let turns = std::mem::take(&mut turns.own);
-            let key: groups::GroupKey = key.into();
-            for turn in &turns {
-                self.feed_turn(number, &key, turn);
+            let Scratch { turns, keys, .. } = &mut self.scratch;
+            let key = keys.get(key).unwrap_or_default();
+            self.groups.observe((number, key), runner, entry, &mut self.counts, turns);
+            if turns.own.is_empty() {
+                continue;
             }
-            let Some(runner) = self.runners.get(number as usize) else { continue };
-            for turn in turns {
-                if runner.alerts {
+            let mut turns = std::mem::take(&mut turns.own);
+            let key: groups::GroupKey = key.into();
+            for turn in turns.drain(..) {
+                self.feed_turn(number, &key, &turn);
+                if let Some(runner) = self.runners.get(number as usize).filter(|r| r.alerts) {
                     let found = finding(runner, &key, turn, &self.paths);
                     self.scratch.found.push((runner.rule, found));
                 }
             }
+            self.scratch.turns.own = turns;
         }
+        self.scratch.keys.clear();
         let Self { runners, paths, scratch, .. } = self;
         for over in scratch.turns.elsewhere.drain(..) {
             if let Some(runner) = runners.get(over.runner as usize).filter(|r| r.alerts) {
@@ -176,10 +178,11 @@ impl Detector {
                 continue;
             }
             let told = |field: FieldId| told(inner, key, field);
-            let mut outer_key = Vec::new();
+            let keys = &mut self.scratch.keys;
+            let start = keys.len();
             let complete = input.group.iter().all(|field| {
                 told(*field).is_some_and(|value| {
-                    groups::push_value(&mut outer_key, &value);
+                    groups::push_value(keys, &value);
                     true
                 })
             });
@@ -192,7 +195,7 @@ impl Detector {
             };
             self.scratch.queue.push(Occurrence {
                 runner: *outer,
-                key: outer_key.into(),
+                key: start..self.scratch.keys.len(),
                 entry: Entry {
                     time: turn.time,
                     tag,
@@ -262,16 +265,13 @@ fn event_entry(
         input: number,
         kind: NO_ATTEMPT,
     };
-    match (measure, event.attempt) {
-        (Measure::EventCount, Some(attempt)) => {
-            entry.tag = attempt.session;
-            entry.kind = attempt.kind;
-        }
-        _ => {
-            let values: Option<Vec<Cow<'_, str>>> =
-                input.values.iter().map(|field| first_text(event, nested, *field)).collect();
-            entry.tag = tag(measure, &values?)?;
-        }
+    if let (Measure::EventCount, Some(attempt)) = (measure, event.attempt) {
+        entry.tag = attempt.session;
+        entry.kind = attempt.kind;
+    } else {
+        let values: Option<Vec<Cow<'_, str>>> =
+            input.values.iter().map(|field| first_text(event, nested, *field)).collect();
+        entry.tag = tag(measure, &values?)?;
     }
     Some(entry)
 }

@@ -12,11 +12,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-/// Most groups one rule keeps a window for; beyond, the one unused for longest is given up.
+/// Most groups one rule keeps a window for; beyond, those unused for longest are given up.
 pub const GROUPS_MAX: usize = 100_000;
-
-/// No slot.
-const NONE: u32 = u32::MAX;
 
 /// A correlation that runs.
 #[derive(Debug, Clone)]
@@ -39,8 +36,8 @@ struct Slot {
     window: Window,
     /// When the heap looks at it next; `i64::MAX` for a slot that is free.
     due: i64,
-    previous: u32,
-    next: u32,
+    /// Number of its last use.
+    used: u64,
     flags: Flags,
 }
 
@@ -55,24 +52,18 @@ enum Flags {
     New,
 }
 
-/// The slots of one rule, most recently used first.
-#[derive(Debug)]
-struct Shelf {
-    index: HashMap<GroupKey, u32>,
-    newest: u32,
-    oldest: u32,
-}
-
 /// All windows.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    shelves: Vec<Shelf>,
+    /// For each rule its slots by group.
+    shelves: Vec<HashMap<GroupKey, u32>>,
+    uses: u64,
     heap: BinaryHeap<Reverse<(i64, u32)>>,
     changed: Vec<u32>,
     forgotten: Vec<Box<[u8]>>,
-    groups_max: usize,
+    most: usize,
 }
 
 /// A turn of a window that was not asked for by an event of its group.
@@ -85,10 +76,9 @@ pub(super) struct Elsewhere {
 
 impl Groups {
     pub(super) fn new(runners: usize, groups_max: usize) -> Self {
-        let shelf = || Shelf { index: HashMap::new(), newest: NONE, oldest: NONE };
         Self {
-            shelves: std::iter::repeat_with(shelf).take(runners).collect(),
-            groups_max,
+            shelves: std::iter::repeat_with(HashMap::new).take(runners).collect(),
+            most: groups_max,
             ..Self::default()
         }
     }
@@ -103,14 +93,13 @@ impl Groups {
         turns: &mut Turns,
     ) {
         let (number, key) = at;
-        let slot = match self.shelves[number as usize].index.get(key) {
-            Some(slot) => *slot,
-            None => {
-                self.make_room(number, runner, counts, turns);
-                self.add(number, key.into(), Window::default(), Flags::New)
-            }
-        };
-        self.touch(slot);
+        let known = self.shelves[number as usize].get(key).copied();
+        let slot = known.unwrap_or_else(|| {
+            self.make_room(number, runner, counts, turns);
+            self.add(number, key.into(), Window::default(), Flags::New)
+        });
+        self.uses += 1;
+        self.slots[slot as usize].used = self.uses;
         self.slots[slot as usize].window.observe(
             &runner.correlation,
             entry,
@@ -182,7 +171,7 @@ impl Groups {
 
     /// Puts a window back.
     pub(super) fn restore(&mut self, number: u32, runner: &Runner, key: GroupKey, window: Window) {
-        if let Some(slot) = self.shelves[number as usize].index.get(&key).copied() {
+        if let Some(slot) = self.shelves[number as usize].get(&key).copied() {
             self.slots[slot as usize].window = window;
             self.schedule(slot, runner.correlation.timespan);
             return;
@@ -218,13 +207,13 @@ impl Groups {
 
     /// The window of a group, if there is one.
     pub(super) fn window(&self, number: u32, key: &[u8]) -> Option<&Window> {
-        let slot = self.shelves.get(number as usize)?.index.get(key)?;
+        let slot = self.shelves.get(number as usize)?.get(key)?;
         self.slots.get(*slot as usize).map(|slot| &slot.window)
     }
 
     /// How many windows there are.
     pub(super) fn len(&self) -> usize {
-        self.shelves.iter().map(|shelf| shelf.index.len()).sum()
+        self.shelves.iter().map(HashMap::len).sum()
     }
 
     fn end(&mut self, slot: u32, horizon: i64, timespan: i64, out: &mut Vec<Elsewhere>) {
@@ -247,14 +236,22 @@ impl Groups {
         turns: &mut Turns,
     ) {
         let shelf = &self.shelves[number as usize];
-        if shelf.index.len() < self.groups_max {
+        if shelf.len() < self.most {
             return;
         }
-        let oldest = shelf.oldest;
-        counts.windows_evicted += 1;
-        let timespan = runner.correlation.timespan;
-        self.end(oldest, i64::MAX, timespan, &mut turns.elsewhere);
-        self.remove(oldest, runner.fingerprint);
+        // A sixteenth at once, so that a flood of new groups does not search them all each time.
+        let mut by_use: Vec<(u64, u32)> = (0..self.slots.len() as u32)
+            .map(|slot| (&self.slots[slot as usize], slot))
+            .filter(|(state, _)| state.runner == number && state.due != i64::MAX)
+            .map(|(state, slot)| (state.used, slot))
+            .collect();
+        by_use.sort_unstable();
+        for (_, oldest) in by_use.iter().take((self.most / 16).max(1)) {
+            counts.windows_evicted += 1;
+            let timespan = runner.correlation.timespan;
+            self.end(*oldest, i64::MAX, timespan, &mut turns.elsewhere);
+            self.remove(*oldest, runner.fingerprint);
+        }
     }
 
     fn add(&mut self, number: u32, key: GroupKey, window: Window, flags: Flags) -> u32 {
@@ -264,25 +261,17 @@ impl Groups {
             key: Arc::clone(&key),
             window,
             due: i64::MAX - 1,
-            previous: NONE,
-            next: NONE,
-            flags: if flags == Flags::Saved { flags } else { Flags::New },
+            used: self.uses,
+            flags,
         };
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.slots[at as usize] = slot;
-                at
-            }
-            None => {
-                self.slots.push(slot);
-                self.slots.len() as u32 - 1
-            }
+        let at = if let Some(at) = self.free.pop() {
+            self.slots[at as usize] = slot;
+            at
+        } else {
+            self.slots.push(slot);
+            self.slots.len() as u32 - 1
         };
-        if flags == Flags::Changed {
-            self.slots[at as usize].flags = Flags::Changed;
-        }
-        self.shelves[number as usize].index.insert(key, at);
-        self.push_front(at);
+        self.shelves[number as usize].insert(key, at);
         if flags == Flags::New {
             self.changed.push(at);
         }
@@ -312,7 +301,6 @@ impl Groups {
     }
 
     fn remove(&mut self, slot: u32, fingerprint: u64) {
-        self.unlink(slot);
         let state = &mut self.slots[slot as usize];
         if state.flags != Flags::New {
             self.forgotten.push(stored_key(fingerprint, &state.key));
@@ -321,44 +309,11 @@ impl Groups {
         state.window = Window::default();
         let key = std::mem::replace(&mut state.key, Arc::from([]));
         let shelf = &mut self.shelves[state.runner as usize];
-        shelf.index.remove(&key);
-        if shelf.index.len() * 4 < shelf.index.capacity() && shelf.index.capacity() > 1_024 {
-            shelf.index.shrink_to_fit();
+        shelf.remove(&key);
+        if shelf.len() * 4 < shelf.capacity() && shelf.capacity() > 1_024 {
+            shelf.shrink_to_fit();
         }
         self.free.push(slot);
-    }
-
-    fn touch(&mut self, slot: u32) {
-        let runner = self.slots[slot as usize].runner;
-        if self.shelves[runner as usize].newest != slot {
-            self.unlink(slot);
-            self.push_front(slot);
-        }
-    }
-
-    fn push_front(&mut self, slot: u32) {
-        let shelf = &mut self.shelves[self.slots[slot as usize].runner as usize];
-        let before = std::mem::replace(&mut shelf.newest, slot);
-        if before == NONE {
-            shelf.oldest = slot;
-        } else {
-            self.slots[before as usize].previous = slot;
-        }
-        self.slots[slot as usize].previous = NONE;
-        self.slots[slot as usize].next = before;
-    }
-
-    fn unlink(&mut self, slot: u32) {
-        let Slot { runner, previous, next, .. } = self.slots[slot as usize];
-        let shelf = &mut self.shelves[runner as usize];
-        match previous {
-            NONE => shelf.newest = next,
-            previous => self.slots[previous as usize].next = next,
-        }
-        match next {
-            NONE => self.shelves[runner as usize].oldest = previous,
-            next => self.slots[next as usize].previous = previous,
-        }
     }
 }
 

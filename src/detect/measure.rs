@@ -57,7 +57,9 @@ fn event_count(window: &[Entry]) -> u64 {
         return total;
     }
     let mut tally = Tally::default();
-    window.iter().for_each(|entry| tally.add(entry));
+    for entry in window {
+        tally.add(entry);
+    }
     tally.occurrences()
 }
 

@@ -111,7 +111,9 @@ pub(super) fn values<'a>(
 pub(super) fn leaves<'a>(value: Value<'a>, depth: usize, visit: &mut impl FnMut(Value<'a>)) {
     match value {
         Value::List(items) if depth < DEPTH_MAX => {
-            items.iter().for_each(|item| leaves(*item, depth + 1, visit));
+            for item in items {
+                leaves(*item, depth + 1, visit);
+            }
         }
         other => visit(other),
     }
@@ -121,10 +123,14 @@ pub(super) fn leaves<'a>(value: Value<'a>, depth: usize, visit: &mut impl FnMut(
 pub(super) fn deep_leaves<'a>(value: Value<'a>, depth: usize, visit: &mut impl FnMut(Value<'a>)) {
     match value {
         Value::List(items) if depth < DEPTH_MAX => {
-            items.iter().for_each(|item| deep_leaves(*item, depth + 1, visit));
+            for item in items {
+                deep_leaves(*item, depth + 1, visit);
+            }
         }
         Value::Map(entries) if depth < DEPTH_MAX => {
-            entries.iter().for_each(|(_, inner)| deep_leaves(*inner, depth + 1, visit));
+            for (_, inner) in entries {
+                deep_leaves(*inner, depth + 1, visit);
+            }
         }
         other => visit(other),
     }

@@ -27,15 +27,21 @@ pub(super) fn lateness(timespan: i64) -> i64 {
 }
 
 /// State of one rule and group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
     /// Entries no episode has taken, by time, then arrival.
     pub(super) entries: Vec<Entry>,
-    /// Running and ended episodes that a late event may still join, by time.
-    pub(super) episodes: Vec<Episode>,
     /// The latest event time seen.
-    pub(super) newest: Option<i64>,
-    tail: Option<Box<Tail>>,
+    pub(super) newest: i64,
+    more: Option<Box<More>>,
+}
+
+/// What most windows do not have, so that they are small.
+#[derive(Debug, Default)]
+struct More {
+    /// Running and ended episodes that a late event may still join, by time.
+    episodes: Vec<Episode>,
+    tail: Option<Tail>,
 }
 
 /// A running count of the span that ends with the last entry.
@@ -77,7 +83,41 @@ pub(super) struct Turn {
     pub evidence: Vec<Packed>,
 }
 
+impl Default for Window {
+    fn default() -> Self {
+        Self { entries: Vec::new(), newest: i64::MIN, more: None }
+    }
+}
+
 impl Window {
+    /// A window with what was saved of it.
+    pub(super) fn saved(newest: i64, entries: Vec<Entry>, episodes: Vec<Episode>) -> Self {
+        let more = (!episodes.is_empty()).then(|| Box::new(More { episodes, tail: None }));
+        Self { entries, newest, more }
+    }
+
+    /// Running and ended episodes that a late event may still join, by time.
+    pub(super) fn episodes(&self) -> &[Episode] {
+        self.more.as_ref().map_or(&[], |more| &more.episodes)
+    }
+
+    fn episodes_mut(&mut self) -> &mut [Episode] {
+        self.more.as_mut().map_or(&mut [], |more| &mut more.episodes)
+    }
+
+    fn tail(&self) -> Option<&Tail> {
+        self.more.as_ref()?.tail.as_ref()
+    }
+
+    fn forget_tail(&mut self) {
+        if let Some(more) = &mut self.more {
+            more.tail = None;
+            if more.episodes.is_empty() {
+                self.more = None;
+            }
+        }
+    }
+
     /// Takes an occurrence in; appends what it led to.
     pub(super) fn observe(
         &mut self,
@@ -87,19 +127,18 @@ impl Window {
         turns: &mut Vec<Turn>,
     ) {
         let time = entry.time;
-        let newest = self.newest.unwrap_or(time);
-        if time < newest.saturating_sub(lateness(rule.timespan)) {
+        if time < self.newest.saturating_sub(lateness(rule.timespan)) {
             counts.late += 1;
             return;
         }
-        self.newest = Some(newest.max(time));
+        self.newest = self.newest.max(time);
         self.end_before(time.saturating_sub(rule.timespan), rule.timespan, turns);
         let span = rule.timespan;
-        let joined = self.episodes.iter().position(|episode| {
+        let joined = self.episodes().iter().position(|episode| {
             time >= episode.first.saturating_sub(span) && time <= episode.last.saturating_add(span)
         });
         if let Some(at) = joined {
-            self.episodes[at].join(&rule.measure, entry, counts, turns);
+            self.episodes_mut()[at].join(&rule.measure, entry, counts, turns);
             self.absorb(at, rule, counts, turns);
         } else {
             let at = self.insert(entry, rule, counts);
@@ -112,7 +151,7 @@ impl Window {
 
     /// Ends the episodes whose last event is before `horizon`.
     pub(super) fn end_before(&mut self, horizon: i64, timespan: i64, turns: &mut Vec<Turn>) {
-        for episode in &mut self.episodes {
+        for episode in self.episodes_mut() {
             if !episode.ended && episode.last < horizon {
                 episode.ended = true;
                 let time = episode.last.saturating_add(timespan);
@@ -123,15 +162,15 @@ impl Window {
 
     /// The next event time at which something about it ends; `None` when nothing is kept.
     pub(super) fn due(&self, timespan: i64) -> Option<i64> {
-        let running = self.episodes.iter().filter(|episode| !episode.ended);
+        let running = self.episodes().iter().filter(|episode| !episode.ended);
         let end = running.map(|episode| episode.last.saturating_add(timespan)).min();
         end.or_else(|| self.forgotten_after(timespan))
     }
 
     /// The event time after which it may be forgotten.
     pub(super) fn forgotten_after(&self, timespan: i64) -> Option<i64> {
-        let newest = self.newest?;
-        Some(newest.saturating_add(timespan).saturating_add(lateness(timespan)))
+        let kept = timespan.saturating_add(lateness(timespan));
+        (self.newest != i64::MIN).then(|| self.newest.saturating_add(kept))
     }
 
     fn insert(&mut self, entry: Entry, rule: &Correlation, counts: &mut DetectCounts) -> usize {
@@ -139,7 +178,7 @@ impl Window {
             // The oldest eighth at once, so that a flood does not move all entries each time.
             let dropped = ENTRIES_MAX / 8;
             self.entries.drain(..dropped);
-            self.tail = None;
+            self.forget_tail();
             counts.entries_evicted += dropped as u64;
         }
         let time = entry.time;
@@ -148,7 +187,7 @@ impl Window {
         } else {
             self.entries.partition_point(|other| other.time <= time)
         };
-        if self.entries.len() < 4 {
+        if self.entries.len() < 8 {
             self.entries.reserve_exact(1);
         }
         self.entries.insert(at, entry);
@@ -162,28 +201,26 @@ impl Window {
     /// Keeps the running count in step with an entry inserted at a position.
     fn follow(&mut self, at: usize, rule: &Correlation) {
         if self.entries.len() <= SPILL || !Tally::follows(&rule.measure) {
-            self.tail = None;
+            self.forget_tail();
             return;
         }
-        let from = |entries: &[Entry]| {
-            let last = entries.last().map_or(0, |entry| entry.time);
-            last.saturating_sub(rule.timespan)
-        };
-        let Some(tail) = &mut self.tail else {
+        if self.tail().is_none() {
             let start = self.span_start(self.entries.len() - 1, rule.timespan);
             let mut tally = Tally::default();
             for entry in &self.entries[start..] {
                 tally.enter(&rule.measure, entry);
             }
-            self.tail = Some(Box::new(Tail { start, tally }));
+            self.more.get_or_insert_default().tail = Some(Tail { start, tally });
             return;
-        };
+        }
+        let Some(tail) = self.more.as_mut().and_then(|more| more.tail.as_mut()) else { return };
         if at < tail.start {
             tail.start += 1;
             return;
         }
         tail.tally.enter(&rule.measure, &self.entries[at]);
-        let from = from(&self.entries);
+        let last = self.entries.last().map_or(0, |entry| entry.time);
+        let from = last.saturating_sub(rule.timespan);
         while self.entries[tail.start].time < from {
             tail.tally.leave(&rule.measure, &self.entries[tail.start]);
             tail.start += 1;
@@ -199,12 +236,11 @@ impl Window {
     /// The first entry, from an inserted one on, with which the condition holds.
     fn first_holding(&self, inserted: usize, rule: &Correlation) -> Option<usize> {
         if inserted + 1 == self.entries.len() {
-            let holds = match &self.tail {
-                Some(tail) => tail.tally.holds(rule),
-                None => {
-                    let start = self.span_start(inserted, rule.timespan);
-                    measure::holds(rule, &self.entries[start..])
-                }
+            let holds = if let Some(tail) = self.tail() {
+                tail.tally.holds(rule)
+            } else {
+                let start = self.span_start(inserted, rule.timespan);
+                measure::holds(rule, &self.entries[start..])
             };
             return holds.then_some(inserted);
         }
@@ -253,7 +289,7 @@ impl Window {
     ) {
         let start = self.span_start(end, rule.timespan);
         let mut taken: Vec<Entry> = self.entries.drain(start..=end).collect();
-        self.tail = None;
+        self.forget_tail();
         let (first, last) = (taken[0].time, taken[taken.len() - 1].time);
         let mut episode = Episode {
             id: first as u64,
@@ -270,8 +306,9 @@ impl Window {
         }
         evidence.drain(..evidence.len().saturating_sub(EVIDENCE_MAX));
         turns.push(episode.turn(crate::finding::Phase::Opened, last, evidence));
-        let at = self.episodes.partition_point(|other| other.first <= first);
-        self.episodes.insert(at, episode);
+        let episodes = &mut self.more.get_or_insert_default().episodes;
+        let at = episodes.partition_point(|other| other.first <= first);
+        episodes.insert(at, episode);
         self.absorb(at, rule, counts, turns);
     }
 
@@ -284,15 +321,15 @@ impl Window {
         turns: &mut Vec<Turn>,
     ) {
         loop {
-            let last = self.episodes[at].last;
+            let last = self.episodes()[at].last;
             let until = last.saturating_add(rule.timespan);
             let next = self.entries.partition_point(|entry| entry.time < last);
             if self.entries.get(next).is_none_or(|entry| entry.time > until) {
                 break;
             }
             let entry = self.entries.remove(next);
-            self.tail = None;
-            self.episodes[at].join(&rule.measure, entry, counts, turns);
+            self.forget_tail();
+            self.episodes_mut()[at].join(&rule.measure, entry, counts, turns);
         }
         // What took more entries than this was the flood it reports; their space is given back.
         if self.entries.is_empty() {
@@ -303,21 +340,24 @@ impl Window {
     /// Drops what no event that may still be counted can reach. Entries go by halves, so that a
     /// long window is not moved for each.
     fn prune(&mut self, rule: &Correlation) {
-        let Some(newest) = self.newest else { return };
         let kept = rule.timespan.saturating_add(lateness(rule.timespan));
-        let horizon = newest.saturating_sub(kept);
-        let stale = |entries: &[Entry]| entries.partition_point(|entry| entry.time < horizon);
+        let horizon = self.newest.saturating_sub(kept);
         if self.entries.first().is_some_and(|entry| entry.time < horizon) {
-            let stale = stale(&self.entries);
+            let stale = self.entries.partition_point(|entry| entry.time < horizon);
             if stale * 2 >= self.entries.len() {
                 self.entries.drain(..stale);
-                match &mut self.tail {
-                    Some(tail) if tail.start >= stale => tail.start -= stale,
-                    _ => self.tail = None,
+                if let Some(tail) = self.more.as_mut().and_then(|more| more.tail.as_mut()) {
+                    // The span of the last entry begins after what is stale.
+                    tail.start = tail.start.saturating_sub(stale);
                 }
             }
         }
-        self.episodes.retain(|episode| !episode.ended || episode.last >= horizon);
+        if let Some(more) = &mut self.more {
+            more.episodes.retain(|episode| !episode.ended || episode.last >= horizon);
+            if more.episodes.is_empty() && more.tail.is_none() {
+                self.more = None;
+            }
+        }
     }
 }
 
@@ -381,10 +421,11 @@ impl Episode {
             let mut oldest: Vec<(i64, u64)> =
                 self.parts.iter().map(|(tag, part)| (part.last, *tag)).collect();
             oldest.sort_unstable();
-            for (_, tag) in oldest.iter().take(ENTRIES_MAX / 8) {
+            // Half of them at once, so that a flood does not sort them each time.
+            for (_, tag) in oldest.iter().take(ENTRIES_MAX / 2) {
                 self.parts.remove(tag);
             }
-            counts.entries_evicted += (ENTRIES_MAX / 8) as u64;
+            counts.entries_evicted += (ENTRIES_MAX / 2) as u64;
         }
     }
 }

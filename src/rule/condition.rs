@@ -258,14 +258,15 @@ mod tests {
     /// The meaning over identifiers `a`, `b`, `c` … as letters.
     fn shown(condition: &str, names: &[&str]) -> Result<String, String> {
         let source = SourceText::new("c.yml", &format!("condition: {condition}"));
-        let node = crate::yaml::parse(&source).unwrap().remove(0);
+        let node = crate::yaml::parse(&source).map_err(|error| error.to_string())?.remove(0);
         let selections: Vec<(&str, Expr)> = names
             .iter()
             .enumerate()
             .map(|(at, name)| (*name, Expr::is(Target::Field(FieldId(at as u16)), Test::Exists)))
             .collect();
         let mut problems = Problems::new(&source);
-        let read = read(node.get("condition").unwrap(), &selections, &mut problems);
+        let read =
+            read(&node.items()[0].as_map().unwrap_or_default()[0].1, &selections, &mut problems);
         let letters = FieldTable::default();
         match read {
             Some(expr) => {

@@ -68,13 +68,17 @@ pub(super) fn load(texts: &[SourceText], names: &mut FieldTable) -> (Vec<Rule>, 
 impl<'t> Loader<'t> {
     fn document(&mut self, source: &'t SourceText, node: &Node, names: &mut FieldTable) {
         let mut problems = Problems::new(source);
-        let mut reader = Reader { names, problems: &mut problems, mentions: Vec::new() };
-        if node.get("filter").is_some() {
+        if node.as_map().is_none() {
+            let message = format!("expected a rule as a mapping, found {}", node.describe());
+            problems.error(node.place, message);
+        } else if node.get("filter").is_some() {
+            let mut reader = Reader { names, problems: &mut problems, mentions: Vec::new() };
             let filter = filter(source, node, &mut reader);
             if !problems.any_error() {
                 self.filters.extend(filter);
             }
         } else {
+            let mut reader = Reader { names, problems: &mut problems, mentions: Vec::new() };
             let body = body(node, &mut reader);
             let top = document::top(node, &mut reader);
             let mentions = std::mem::take(&mut reader.mentions);
@@ -341,11 +345,6 @@ fn meaning(rule: &Rule, known: &[Option<u64>], names: &FieldTable) -> Option<u64
 }
 
 fn body(node: &Node, reader: &mut Reader<'_>) -> Option<DraftBody> {
-    if node.as_map().is_none() {
-        let message = format!("expected a rule as a mapping, found {}", node.describe());
-        reader.problems.error(node.place, message);
-        return None;
-    }
     if let Some(correlation) = node.get("correlation") {
         return correlation::read(correlation, reader).map(DraftBody::Correlation);
     }

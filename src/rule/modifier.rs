@@ -408,11 +408,11 @@ fn regex(chain: &Chain, text: &str, place: Place, problems: &mut Problems) -> Op
         [(folded == Case::Folded, 'i'), (lines == Lines::Each, 'm'), (dot == Dot::All, 's')];
     let set: String = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag).collect();
     if !set.is_empty() {
-        flagged = format!("(?{set})");
+        flagged = ["(?", &set, ")"].concat();
     }
     match chain.steps.last() {
-        Some(Step::StartsWith) => flagged.push_str(&format!(r"\A(?:{text})")),
-        Some(Step::EndsWith) => flagged.push_str(&format!(r"(?:{text})\z")),
+        Some(Step::StartsWith) => flagged.extend([r"\A(?:", text, ")"]),
+        Some(Step::EndsWith) => flagged.extend(["(?:", text, r")\z"]),
         _ => flagged.push_str(text),
     }
     match RegexBuilder::new(&flagged).size_limit(REGEX_SIZE_MAX).build() {
@@ -458,15 +458,21 @@ fn texts(chain: &Chain, target: Target, value: &Node, problems: &mut Problems) -
     for draft in drafts {
         let pattern = match draft {
             Draft::Text(pattern) => pattern,
+<<<<<<< HEAD
             Draft::Bytes(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => Pattern::literal(&text),
                 Err(_) => {
+=======
+            Draft::Bytes(bytes) => {
+                let Ok(text) = String::from_utf8(bytes) else {
+>>>>>>> detect
                     let message =
                         "the encoded value is no text; `base64` or `base64offset` must follow";
                     problems.error(value.place, message);
                     return None;
-                }
-            },
+                };
+                Pattern::literal(&text)
+            }
         };
         let pattern = match target {
             Target::Anywhere => pattern.after_any().before_any(),
@@ -526,7 +532,7 @@ fn apply(step: Step, draft: Draft) -> Result<Vec<Draft>, String> {
         }
         Step::Expand => {
             let pattern = text(draft)?;
-            if let Some(name) = pattern.plain().and_then(placeholder) {
+            if let Some(name) = pattern.texts().find_map(placeholder) {
                 return Err(format!("no values are known for the placeholder `%{name}%`"));
             }
             vec![Draft::Text(pattern)]

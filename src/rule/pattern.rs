@@ -84,6 +84,14 @@ impl Pattern {
         }
     }
 
+    /// The texts between its wildcards.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(&**text),
+            Piece::Any | Piece::One | Piece::Dash => None,
+        })
+    }
+
     /// The same with `*` before it.
     #[must_use]
     pub fn after_any(mut self) -> Self {

@@ -142,7 +142,7 @@ impl Comparison {
     }
 
     /// Whether `left` compares so with `right`.
-    pub fn holds<T: PartialOrd>(self, left: T, right: T) -> bool {
+    pub fn holds<T: PartialOrd + Copy>(self, left: T, right: T) -> bool {
         match self {
             Self::Lt => left < right,
             Self::Lte => left <= right,
