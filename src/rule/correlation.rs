@@ -276,16 +276,8 @@ impl Draft {
                     }
                 }
                 "percentile" => self.read_percentile(key.place, value, reader)?,
-<<<<<<< HEAD
-                _ => match Comparison::parse(name) {
-                    Some(comparison) => {
-                        self.condition.push((comparison, operand(name, value, reader)?));
-                    }
-                    None => {
-=======
                 _ => {
                     let Some(comparison) = Comparison::parse(name) else {
->>>>>>> detect
                         let known = ["gt", "gte", "lt", "lte", "eq", "neq", "field", "percentile"];
                         reader.problems.unknown(key.place, "condition key", name, &known);
                         return None;

@@ -458,14 +458,8 @@ fn texts(chain: &Chain, target: Target, value: &Node, problems: &mut Problems) -
     for draft in drafts {
         let pattern = match draft {
             Draft::Text(pattern) => pattern,
-<<<<<<< HEAD
-            Draft::Bytes(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Pattern::literal(&text),
-                Err(_) => {
-=======
             Draft::Bytes(bytes) => {
                 let Ok(text) = String::from_utf8(bytes) else {
->>>>>>> detect
                     let message =
                         "the encoded value is no text; `base64` or `base64offset` must follow";
                     problems.error(value.place, message);
