@@ -42,21 +42,31 @@ pub enum Grouped {
 #[derive(Debug, Default)]
 pub struct Incidents {
     slots: HashMap<Arc<str>, Slot>,
+    /// When each was last known to have been active; looked at again before it is acted on.
     quiet: BTreeSet<(Timestamp, Arc<str>)>,
     keys: HashMap<IncidentId, Arc<str>>,
-    dirty: BTreeSet<Arc<str>>,
+    /// What changed since the last save; a slot that is held is in here once.
+    dirty: Vec<Arc<str>>,
+    key: String,
 }
 
 impl Incidents {
+    /// How many more events of evidence the incident of a finding takes.
+    pub fn room(&mut self, finding: &Finding) -> usize {
+        write_key(&mut self.key, &finding.rule.id, &finding.group);
+        let slot = self.slots.get(self.key.as_str());
+        slot.map_or(EVIDENCE_MAX, |slot| room_for_evidence(&slot.incident))
+    }
+
     /// Takes a finding with the events of its evidence.
     pub fn apply(&mut self, finding: &Finding, evidence: Vec<FlatEvent>, out: &mut Vec<Grouped>) {
-        let key = group_key(&finding.rule.id, &finding.group);
-        if let Some(mut slot) = self.take(&key) {
-            slot.grow(finding, evidence, out);
-            self.put(key, slot);
+        write_key(&mut self.key, &finding.rule.id, &finding.group);
+        if let Some((key, _)) = self.slots.get_key_value(self.key.as_str()) {
+            let key = Arc::clone(key);
+            self.change(&key, |slot| slot.grow(finding, evidence, out));
         } else if finding.phase != Phase::Ended {
-            let slot = Slot::open(finding, evidence, out);
-            self.put(key, slot);
+            let key: Arc<str> = self.key.as_str().into();
+            self.hold(key, Slot::open(finding, evidence, out));
             self.make_room(finding.time, out);
         }
     }
@@ -70,30 +80,24 @@ impl Incidents {
         now: Timestamp,
         out: &mut Vec<Grouped>,
     ) {
-        let held = self.keys.get(&order.incident).cloned();
-        let slot = match (held, stored) {
-            (Some(key), _) => self.take(&key).map(|slot| (key, slot)),
-            (None, Some(incident)) => {
-                let key = group_key(&incident.rule.id, &incident.group);
-                if let Some(other) = self.slots.get(&key)
-                    && order.status != Status::Resolved
-                {
-                    let message = format!("`{}` is open for the same group", other.incident.id);
-                    return out.push(Grouped::Refused(message));
-                }
-                Some((key, Slot::stored(incident)))
-            }
-            (None, None) => None,
-        };
-        let Some((key, mut slot)) = slot else {
+        if let Some(key) = self.keys.get(&order.incident).cloned() {
+            return self.change(&key, |slot| slot.order(order, now, out));
+        }
+        let Some(incident) = stored else {
             return out
                 .push(Grouped::Refused(format!("there is no incident `{}`", order.incident)));
         };
+        let key = group_key(&incident.rule.id, &incident.group);
+        if let Some(other) = self.slots.get(&key)
+            && order.status != Status::Resolved
+        {
+            let message = format!("`{}` is open for the same group", other.incident.id);
+            return out.push(Grouped::Refused(message));
+        }
+        let mut slot = Slot::stored(incident);
         slot.order(order, now, out);
-        if slot.is_over() && !self.slots.contains_key(&key) {
-            self.dirty.insert(key);
-        } else {
-            self.put(key, slot);
+        if !slot.is_over() {
+            self.hold(key, slot);
         }
     }
 
@@ -101,17 +105,13 @@ impl Incidents {
     pub fn flush(&mut self, out: &mut Vec<Grouped>) {
         let keys: Vec<Arc<str>> = self.quiet.iter().map(|(_, key)| Arc::clone(key)).collect();
         for key in keys {
-            if let Some(slot) = self.slots.get_mut(&key)
-                && slot.flush(out)
-            {
-                self.dirty.insert(key);
-            }
+            self.change(&key, |slot| slot.flush(out));
         }
     }
 
     /// Resolves what has been quiet for too long.
     pub fn advance(&mut self, watermark: Timestamp, out: &mut Vec<Grouped>) {
-        while let Some((last_seen, key)) = self.quiet.first().cloned() {
+        while let Some((last_seen, key)) = self.quietest() {
             if watermark.since(last_seen) <= QUIET_MAX {
                 return;
             }
@@ -119,18 +119,18 @@ impl Incidents {
         }
     }
 
-    /// How many more events of evidence the incident of a finding takes.
-    pub fn room(&self, finding: &Finding) -> usize {
-        let slot = self.slots.get(&group_key(&finding.rule.id, &finding.group));
-        slot.map_or(EVIDENCE_MAX, |slot| room_for_evidence(&slot.incident))
-    }
-
     /// Appends what changed since the last call, and how the incidents that changed are now.
     pub fn save(&mut self, out: &mut Vec<StateChange>, heads: &mut Vec<Incident>) {
-        for key in std::mem::take(&mut self.dirty) {
-            let slot = self.slots.get(&key);
-            heads.extend(slot.map(|slot| slot.incident.clone()));
-            let value = slot.map(Slot::encode);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for key in dirty {
+            let slot = self.slots.get_mut(&key);
+            let value = slot.map(|slot| {
+                slot.is_dirty = false;
+                heads.push(slot.incident.clone());
+                slot.encode()
+            });
             out.push(StateChange { kind: STATE_KIND, key: key.as_bytes().into(), value });
         }
     }
@@ -139,8 +139,12 @@ impl Incidents {
     pub fn restore(&mut self, value: &[u8]) -> bool {
         let Some(slot) = Slot::decode(value) else { return false };
         let key = group_key(&slot.incident.rule.id, &slot.incident.group);
-        self.put(Arc::clone(&key), slot);
-        self.dirty.remove(&key);
+        self.hold(Arc::clone(&key), slot);
+        // It is saved already.
+        self.dirty.pop();
+        if let Some(slot) = self.slots.get_mut(&key) {
+            slot.is_dirty = false;
+        }
         true
     }
 
@@ -154,42 +158,63 @@ impl Incidents {
         self.slots.is_empty()
     }
 
-    fn take(&mut self, key: &Arc<str>) -> Option<Slot> {
-        let slot = self.slots.remove(key)?;
-        self.quiet.remove(&(slot.incident.last_seen, Arc::clone(key)));
-        self.keys.remove(&slot.incident.id);
-        Some(slot)
+    /// Changes a slot in its place, and lets go of it if it is over then.
+    fn change(&mut self, key: &Arc<str>, change: impl FnOnce(&mut Slot)) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        change(slot);
+        if !std::mem::replace(&mut slot.is_dirty, true) {
+            self.dirty.push(Arc::clone(key));
+        }
+        if slot.is_over() {
+            self.keys.remove(&slot.incident.id);
+            self.slots.remove(key);
+        }
     }
 
-    fn put(&mut self, key: Arc<str>, slot: Slot) {
-        self.dirty.insert(Arc::clone(&key));
-        if slot.is_over() {
-            return;
-        }
+    fn hold(&mut self, key: Arc<str>, mut slot: Slot) {
+        slot.is_dirty = true;
+        self.dirty.push(Arc::clone(&key));
         self.quiet.insert((slot.incident.last_seen, Arc::clone(&key)));
         self.keys.insert(slot.incident.id.clone(), Arc::clone(&key));
         self.slots.insert(key, slot);
     }
 
+    /// The incident that has been quiet longest, and since when.
+    fn quietest(&mut self) -> Option<(Timestamp, Arc<str>)> {
+        loop {
+            let (known, key) = self.quiet.pop_first()?;
+            let Some(slot) = self.slots.get(&key) else { continue };
+            let actual = slot.incident.last_seen;
+            self.quiet.insert((actual, Arc::clone(&key)));
+            if actual == known {
+                return Some((known, key));
+            }
+        }
+    }
+
     fn make_room(&mut self, now: Timestamp, out: &mut Vec<Grouped>) {
         while self.slots.len() > OPEN_MAX
-            && let Some((_, key)) = self.quiet.first().cloned()
+            && let Some((_, key)) = self.quietest()
         {
             out.push(Grouped::Note(Fact::count(FactKind::IncidentsEvicted, None, 1)));
             self.resolve(&key, now, "too many incidents are open", out);
         }
     }
 
+    /// Resolves an incident and lets go of it, even if its episode still runs.
     fn resolve(&mut self, key: &Arc<str>, now: Timestamp, reason: &str, out: &mut Vec<Grouped>) {
-        let Some(mut slot) = self.take(key) else { return };
-        let order = Order {
-            incident: slot.incident.id.clone(),
-            status: Status::Resolved,
-            actor: ACTOR.into(),
-            reason: reason.into(),
-        };
-        slot.order(&order, now, out);
-        self.dirty.insert(Arc::clone(key));
+        self.change(key, |slot| {
+            let order = Order {
+                incident: slot.incident.id.clone(),
+                status: Status::Resolved,
+                actor: ACTOR.into(),
+                reason: reason.into(),
+            };
+            if slot.incident.status != Status::Resolved {
+                slot.order(&order, now, out);
+            }
+            slot.forget_episode();
+        });
     }
 }
 
@@ -198,11 +223,24 @@ pub const ACTOR: &str = "tripline";
 
 /// Rule and group as one text; values are length-prefixed so that no value can imitate another.
 fn group_key(rule: &str, group: &Group) -> Arc<str> {
-    let mut key = format!("{}:{rule}", rule.len());
-    for (field, value) in group {
-        key.push_str(&format!("|{}:{field}={}:{value}", field.len(), value.len()));
-    }
+    let mut key = String::new();
+    write_key(&mut key, rule, group);
     key.into()
+}
+
+fn write_key(key: &mut String, rule: &str, group: &Group) {
+    key.clear();
+    key.push_str(rule);
+    for (field, value) in group {
+        for part in [field, value] {
+            key.push('|');
+            // The length in four digits of base 64.
+            for shift in [0, 6, 12, 18] {
+                key.push(char::from(b'0' + (part.len() >> shift & 63) as u8));
+            }
+            key.push_str(part);
+        }
+    }
 }
 
 fn entry(incident: &Incident, time: Timestamp, actor: &str, text: impl Into<Box<str>>) -> Grouped {

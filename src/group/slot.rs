@@ -22,6 +22,8 @@ pub(super) struct Slot {
     pub(super) incident: Incident,
     /// The running episode and its count so far; `None` between episodes.
     episode: Option<(u64, u64)>,
+    /// Whether it changed since it was last saved.
+    pub(super) is_dirty: bool,
 }
 
 impl Slot {
@@ -44,7 +46,7 @@ impl Slot {
             revision: 0,
             notified_count: 0,
         };
-        let mut slot = Self { incident, episode: running(finding) };
+        let mut slot = Self { incident, episode: running(finding), is_dirty: true };
         // The head stands before what belongs to it, so that a store can refer to it.
         out.push(Grouped::Change(IncidentChange::Head(slot.incident.clone())));
         out.push(Grouped::Note(Fact::count(FactKind::IncidentsOpened, None, 1)));
@@ -58,7 +60,7 @@ impl Slot {
 
     /// An incident that comes from the store to be ordered about.
     pub(super) fn stored(incident: Incident) -> Self {
-        Self { incident, episode: None }
+        Self { incident, episode: None, is_dirty: true }
     }
 
     /// Resolved, and nothing that runs can bring it back.
@@ -102,14 +104,18 @@ impl Slot {
         // A head that only counted on is written at the next checkpoint.
     }
 
-    /// Tells the count if it is larger than what was told last; says whether it did.
-    pub(super) fn flush(&mut self, out: &mut Vec<Grouped>) -> bool {
+    /// Its episode is not waited for any longer.
+    pub(super) fn forget_episode(&mut self) {
+        self.episode = None;
+    }
+
+    /// Tells the count if it is larger than what was told last.
+    pub(super) fn flush(&mut self, out: &mut Vec<Grouped>) {
         let is_behind = self.incident.status != Status::Resolved
             && self.incident.count > self.incident.notified_count;
         if is_behind {
             self.tell(NoticeKind::Updated, self.incident.last_seen, out);
         }
-        is_behind
     }
 
     /// Carries out an order; one that changes nothing is refused.
@@ -227,7 +233,7 @@ impl Slot {
             Some(Json::Array(two)) => Some((two.first()?.as_u64()?, two.get(1)?.as_u64()?)),
             _ => None,
         };
-        Some(Self { incident, episode })
+        Some(Self { incident, episode, is_dirty: false })
     }
 }
 

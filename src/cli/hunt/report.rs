@@ -1,7 +1,7 @@
 //! What hunting writes: one JSON object a line.
 
 use super::Output;
-use crate::event::{FlatEvent, Timestamp};
+use crate::event::Timestamp;
 use crate::fact::FactKind;
 use crate::finding::{Finding, Group, Incident, IncidentChange, IncidentId, Phase, Status};
 use crate::pipeline::Effect;
@@ -278,6 +278,7 @@ impl Serialize for Pairs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::FlatEvent;
     use crate::fact::Fact;
     use crate::finding::{AlertType, Level, RuleHead};
     use std::sync::Arc;
