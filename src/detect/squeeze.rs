@@ -97,7 +97,7 @@ impl Dictionary {
         let mut table = vec![0; 1 << TABLE_BITS].into_boxed_slice();
         for (at, window) in bytes.windows(COPY_MIN).enumerate() {
             let Some(window) = window.first_chunk() else { continue };
-            if let Some(slot) = table.get_mut(hash(window)) {
+            if let Some(slot) = table.get_mut(hash(*window)) {
                 *slot = at as u16 + 1;
             }
         }
@@ -122,7 +122,7 @@ impl Dictionary {
     }
 
     /// Where the rest of a record begins in the dictionary, and how far it goes on.
-    fn longest(&self, window: &[u8; COPY_MIN], rest: &[u8]) -> (usize, usize) {
+    fn longest(&self, window: [u8; COPY_MIN], rest: &[u8]) -> (usize, usize) {
         let slot = self.table.get(hash(window)).copied().unwrap_or_default();
         let Some(from) = usize::from(slot).checked_sub(1) else { return (0, 0) };
         let there = self.bytes.get(from..).unwrap_or_default();
@@ -132,9 +132,9 @@ impl Dictionary {
 }
 
 /// What of a record is left, and its first bytes; `None` when too little is.
-fn rest(record: &[u8], at: usize) -> Option<(&[u8], &[u8; COPY_MIN])> {
+fn rest(record: &[u8], at: usize) -> Option<(&[u8], [u8; COPY_MIN])> {
     let rest = record.get(at..)?;
-    Some((rest, rest.first_chunk()?))
+    Some((rest, *rest.first_chunk()?))
 }
 
 fn literal(fresh: Option<&[u8]>, out: &mut Vec<u8>) {
@@ -144,8 +144,8 @@ fn literal(fresh: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
-fn hash(window: &[u8; COPY_MIN]) -> usize {
-    (u32::from_le_bytes(*window).wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
+fn hash(window: [u8; COPY_MIN]) -> usize {
+    (u32::from_le_bytes(window).wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
 }
 
 #[cfg(test)]
