@@ -160,13 +160,18 @@ fn main() {
         println!("25,000 keys with {each} entries: {} KiB", resident() - before);
     }
     let (failures, others) = (lines(20_000, "failure"), lines(20_000, "success"));
+    let mut few = lines(20_000, "failure");
+    for (at, line) in few.iter_mut().enumerate() {
+        line.address = format!("23.45.0.{}", at % 200);
+    }
     let mut flood = lines(20_000, "failure");
     for line in &mut flood {
         "23.45.0.1".clone_into(&mut line.address);
     }
     for (name, lines, step) in [
         ("one correlation, no match", &others, 1_000_000),
-        ("one correlation, match", &failures, 1_000_000),
+        ("one correlation, match, 200 addresses", &few, 100_000_000),
+        ("one correlation, match, 20,000 addresses", &failures, 1_000_000),
         ("one correlation, match, one address in a flood", &flood, 1_000_000),
     ] {
         let (nanos, matches, windows) = measure(BRUTE_FORCE, lines, 10, step);

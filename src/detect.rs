@@ -282,7 +282,7 @@ impl Detector {
         let Some(single) = self.singles.get(rule as usize).filter(|single| single.alerts) else {
             return;
         };
-        let Occasion { event, raw, packed: _ } = occasion;
+        let event = occasion.event;
         let mut group = Group::new();
         for (name, field) in &single.group_by {
             if let Some(value) = feed::first_text(event, &self.nested, *field) {
@@ -300,7 +300,7 @@ impl Detector {
                 count: u64::from(event.repeat),
                 first_seen: event.time,
                 last_seen: event.time,
-                evidence: vec![raw.to_evidence(event.time, event.part)],
+                evidence: vec![occasion.evidence()],
             },
         ));
     }
@@ -332,7 +332,7 @@ fn single(rule: &crate::rule::Rule) -> Single {
 }
 
 fn finding(runner: &Runner, key: &GroupKey, turn: Turn, paths: &Paths) -> Finding {
-    let Turn { phase, time, id, count, first, last, evidence } = turn;
+    let Turn { told: _, phase, time, id, count, first, last, evidence } = turn;
     Finding {
         rule: Arc::clone(&runner.head),
         phase,

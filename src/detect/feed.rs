@@ -2,16 +2,20 @@
 
 use super::groups::{self, Runner};
 use super::measure::{Entry, NO_ATTEMPT};
-use super::packed::{Packed, take_bytes};
+use super::packed::{Effort, Packed, Paths, take_bytes};
 use super::view::{self, NestedFields};
-use super::window::Turn;
+use super::window::{Arrival, Told, Turn};
 use super::{Detector, Occasion, Scratch, finding};
-use crate::event::{Event, FieldId, Value};
+use crate::event::{Event, Evidence, FieldId, Value};
 use crate::finding::Phase;
 use crate::rule::{Body, Input, Measure, Rule, Ruleset};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// With more windows than this, their records are squeezed: that costs time, which few windows
+/// need not spend, and saves half their memory.
+const PLAIN_WINDOWS_MAX: usize = 2_000;
 
 /// For every rule the correlations it feeds, and as which of their inputs.
 #[derive(Debug, Default)]
@@ -33,8 +37,6 @@ pub(super) struct Occurrence {
     /// Where its group's key stands in the scratch space.
     key: Range<usize>,
     entry: Entry,
-    /// Take the record of the event at hand as evidence.
-    of_event: bool,
 }
 
 /// Numbers the correlations so that each comes after those it refers to.
@@ -86,6 +88,20 @@ pub(super) fn wire(rules: &Ruleset) -> (Vec<Runner>, Feeds) {
     (runners, Feeds { by_rule: by_rule.into_iter().map(Into::into).collect() })
 }
 
+impl Occasion<'_, '_> {
+    /// The event's record, packed once for all the windows that keep it.
+    fn pack(&mut self, paths: &mut Paths, scratch: &mut Vec<u8>) -> Packed {
+        let Occasion { event, raw, packed } = self;
+        let make = || paths.pack(raw, event.time, event.part, scratch);
+        Arc::clone(packed.get_or_insert_with(make))
+    }
+
+    /// The event's record.
+    pub(super) fn evidence(&self) -> Evidence {
+        self.raw.to_evidence(self.event.time, self.event.part)
+    }
+}
+
 impl Detector {
     /// Queues what an event's match with a rule means to correlations.
     pub(super) fn feed_event(&mut self, rule: u32, occasion: &Occasion<'_, '_>) {
@@ -108,7 +124,7 @@ impl Detector {
             let key = start..keys.len();
             if let Some(entry) = event_entry(occasion.event, &self.nested, measure, (*at, input)) {
                 let runner = *number;
-                self.scratch.queue.push(Occurrence { runner, key, entry, of_event: true });
+                self.scratch.queue.push(Occurrence { runner, key, entry });
             }
         }
     }
@@ -116,14 +132,16 @@ impl Detector {
     /// Lets every queued occurrence reach its window; findings of correlations queue further ones.
     pub(super) fn run_queue(&mut self, occasion: &mut Occasion<'_, '_>) {
         while let Some(next) = self.next_queued() {
-            let Occurrence { runner: number, key, mut entry, of_event } = next;
-            if of_event {
-                entry.evidence = Some(self.pack(occasion));
-            }
-            let Some(runner) = self.runners.get(number as usize) else { continue };
-            let Scratch { turns, keys, .. } = &mut self.scratch;
+            let Occurrence { runner: number, key, entry } = next;
+            let Self { runners, groups, paths, counts, scratch, .. } = self;
+            let Scratch { turns, keys, pack, .. } = scratch;
+            let Some(runner) = runners.get(number as usize) else { continue };
             let key = keys.get(key).unwrap_or_default();
-            self.groups.observe((number, key), runner, entry, &mut self.counts, turns);
+            let many = groups.len() > PLAIN_WINDOWS_MAX;
+            paths.take_effort(if many { Effort::Squeeze } else { Effort::Plain });
+            let mut pack = || occasion.pack(paths, pack);
+            let arrival = Arrival { entry, pack: &mut pack };
+            groups.observe((number, key), runner, arrival, counts, turns);
             if turns.own.is_empty() {
                 continue;
             }
@@ -132,7 +150,11 @@ impl Detector {
             for turn in turns.drain(..) {
                 self.feed_turn(number, &key, &turn);
                 if let Some(runner) = self.runners.get(number as usize).filter(|r| r.alerts) {
-                    let found = finding(runner, &key, turn, &self.paths);
+                    let told = turn.told;
+                    let mut found = finding(runner, &key, turn, &self.paths);
+                    if told == Told::OfEvent {
+                        found.evidence = vec![occasion.evidence()];
+                    }
                     self.scratch.found.push((runner.rule, found));
                 }
             }
@@ -153,12 +175,6 @@ impl Detector {
         let queue = &mut self.scratch.queue;
         let (at, _) = queue.iter().enumerate().min_by_key(|(at, queued)| (queued.runner, *at))?;
         Some(queue.remove(at))
-    }
-
-    fn pack(&mut self, occasion: &mut Occasion<'_, '_>) -> Packed {
-        let Occasion { event, raw, packed } = occasion;
-        let make = || self.paths.pack(raw, event.time, event.part, &mut self.scratch.pack);
-        Arc::clone(packed.get_or_insert_with(make))
     }
 
     /// Queues what the finding of a correlation means to those that refer to it. An episode is one
@@ -204,7 +220,6 @@ impl Detector {
                     input: *at,
                     kind: NO_ATTEMPT,
                 },
-                of_event: false,
             });
         }
     }

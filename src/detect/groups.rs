@@ -3,9 +3,8 @@
 #![expect(clippy::indexing_slicing, reason = "positions of its own slots")]
 
 use super::DetectCounts;
-use super::measure::Entry;
 use super::packed::{put, take_bytes};
-use super::window::{Turn, Window};
+use super::window::{Arrival, Turn, Window};
 use crate::finding::{Group, RuleHead};
 use crate::rule::Correlation;
 use std::cmp::Reverse;
@@ -88,7 +87,7 @@ impl Groups {
         &mut self,
         at: (u32, &[u8]),
         runner: &Runner,
-        entry: Entry,
+        arrival: Arrival<'_>,
         counts: &mut DetectCounts,
         turns: &mut Turns,
     ) {
@@ -102,7 +101,7 @@ impl Groups {
         self.slots[slot as usize].used = self.uses;
         self.slots[slot as usize].window.observe(
             &runner.correlation,
-            entry,
+            arrival,
             counts,
             &mut turns.own,
         );
@@ -213,7 +212,7 @@ impl Groups {
 
     /// How many windows there are.
     pub(super) fn len(&self) -> usize {
-        self.shelves.iter().map(HashMap::len).sum()
+        self.slots.len() - self.free.len()
     }
 
     fn end(&mut self, slot: u32, horizon: i64, timespan: i64, out: &mut Vec<Elsewhere>) {

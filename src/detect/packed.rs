@@ -20,6 +20,17 @@ pub(super) struct Paths {
     index: HashMap<Arc<str>, u32>,
     squeezer: Squeezer,
     scratch: Vec<u8>,
+    effort: Effort,
+}
+
+/// Whether memory or time is short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Effort {
+    /// Few records are kept: they are kept as they are.
+    #[default]
+    Plain,
+    /// Many are: they are squeezed.
+    Squeeze,
 }
 
 impl Paths {
@@ -36,6 +47,11 @@ impl Paths {
         let number = self.list.len() as u32;
         self.index.insert(path, number);
         u64::from(number)
+    }
+
+    /// From now on.
+    pub(super) fn take_effort(&mut self, effort: Effort) {
+        self.effort = effort;
     }
 
     fn path(&self, number: u64) -> Option<&str> {
@@ -60,7 +76,10 @@ impl Paths {
     fn squeeze(&mut self, record: &[u8]) -> Packed {
         let mut encoded = std::mem::take(&mut self.scratch);
         encoded.clear();
-        self.squeezer.encode(record, &mut encoded);
+        match self.effort {
+            Effort::Plain => Squeezer::plain(record, &mut encoded),
+            Effort::Squeeze => self.squeezer.encode(record, &mut encoded),
+        }
         let packed = encoded.as_slice().into();
         self.scratch = encoded;
         packed
@@ -208,6 +227,7 @@ mod tests {
         let time = Timestamp::from_seconds(2_000);
         let wanted = raw.to_evidence(time, 3);
         let mut paths = Paths::default();
+        paths.take_effort(Effort::Squeeze);
         let packed = paths.pack(&raw, time, 3, &mut Vec::new());
         assert_eq!(paths.unpack(&packed), Some(wanted.clone()));
         let mut stored = Vec::new();

@@ -12,7 +12,7 @@ const DICTIONARY_BYTES: usize = 2_048;
 /// Most dictionaries; records that resemble none of them are kept as they are.
 pub(super) const DICTIONARIES_MAX: usize = 8;
 /// Shortest copy.
-const COPY_MIN: usize = 5;
+const COPY_MIN: usize = 4;
 /// Positions by hash of the bytes there, in bits.
 const TABLE_BITS: u32 = 12;
 
@@ -33,6 +33,12 @@ pub(super) struct Squeezer {
 }
 
 impl Squeezer {
+    /// Appends the record as it is, in the encoding of one.
+    pub(super) fn plain(record: &[u8], out: &mut Vec<u8>) {
+        put(out, 0);
+        out.extend_from_slice(record);
+    }
+
     /// Appends the encoded record.
     pub(super) fn encode(&mut self, record: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
@@ -48,8 +54,7 @@ impl Squeezer {
             }
             out.truncate(start);
         }
-        put(out, 0);
-        out.extend_from_slice(record);
+        Self::plain(record, out);
         self.fill(record);
     }
 
@@ -91,7 +96,8 @@ impl Dictionary {
     fn new(bytes: Vec<u8>) -> Self {
         let mut table = vec![0; 1 << TABLE_BITS].into_boxed_slice();
         for (at, window) in bytes.windows(COPY_MIN).enumerate() {
-            if let Some(slot) = table.get_mut(hash(window)) {
+            let Some(window) = window.first_chunk() else { continue };
+            if let Some(slot) = table.get_mut(hash(*window)) {
                 *slot = at as u16 + 1;
             }
         }
@@ -100,8 +106,8 @@ impl Dictionary {
 
     fn encode(&self, record: &[u8], out: &mut Vec<u8>) {
         let (mut at, mut fresh) = (0, 0);
-        while let Some(window) = record.get(at..at + COPY_MIN) {
-            let (from, length) = self.longest(window, record.get(at..).unwrap_or_default());
+        while let Some((rest, window)) = rest(record, at) {
+            let (from, length) = self.longest(window, rest);
             if length < COPY_MIN {
                 at += 1;
                 continue;
@@ -116,13 +122,19 @@ impl Dictionary {
     }
 
     /// Where the rest of a record begins in the dictionary, and how far it goes on.
-    fn longest(&self, window: &[u8], rest: &[u8]) -> (usize, usize) {
+    fn longest(&self, window: [u8; COPY_MIN], rest: &[u8]) -> (usize, usize) {
         let slot = self.table.get(hash(window)).copied().unwrap_or_default();
         let Some(from) = usize::from(slot).checked_sub(1) else { return (0, 0) };
         let there = self.bytes.get(from..).unwrap_or_default();
         let same = there.iter().zip(rest).take_while(|(left, right)| left == right).count();
         (from, same)
     }
+}
+
+/// What of a record is left, and its first bytes; `None` when too little is.
+fn rest(record: &[u8], at: usize) -> Option<(&[u8], [u8; COPY_MIN])> {
+    let rest = record.get(at..)?;
+    Some((rest, *rest.first_chunk()?))
 }
 
 fn literal(fresh: Option<&[u8]>, out: &mut Vec<u8>) {
@@ -132,9 +144,8 @@ fn literal(fresh: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
-fn hash(window: &[u8]) -> usize {
-    let number = window.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS)) as usize
+fn hash(window: [u8; COPY_MIN]) -> usize {
+    (u32::from_le_bytes(window).wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
 }
 
 #[cfg(test)]

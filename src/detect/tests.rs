@@ -360,7 +360,7 @@ const MEASURES: [(&str, &str); 4] = [
 
 #[test]
 fn sorted_input_gives_what_the_definition_says() {
-    for seed in 0..400 {
+    for seed in 0..100 {
         let (kind, more) = MEASURES[(seed % 4) as usize];
         let happenings = random(&mut Dice(seed), kind);
         let mut bench = bench(&correlation(kind, more));
@@ -374,7 +374,7 @@ fn sorted_input_gives_what_the_definition_says() {
 
 #[test]
 fn disorder_within_the_lateness_fires_for_the_same_groups() {
-    for seed in 0..400 {
+    for seed in 0..100 {
         let (kind, more) = MEASURES[(seed % 4) as usize];
         let mut dice = Dice(seed);
         let sorted = random(&mut dice, kind);
@@ -399,7 +399,7 @@ fn disorder_within_the_lateness_fires_for_the_same_groups() {
 
 #[test]
 fn saving_and_restoring_at_any_point_changes_nothing_and_advancing_opens_nothing() {
-    for seed in 0..300 {
+    for seed in 0..80 {
         let (kind, more) = MEASURES[(seed % 4) as usize];
         let mut dice = Dice(seed + 10_000);
         let mut happenings = random(&mut dice, kind);
@@ -447,7 +447,7 @@ fn saving_and_restoring_at_any_point_changes_nothing_and_advancing_opens_nothing
 
 #[test]
 fn long_windows_count_as_short_ones_do() {
-    for seed in 0..60 {
+    for seed in 0..12 {
         let mut dice = Dice(seed);
         let threshold = 150 + dice.below(60);
         let yaml =

@@ -10,7 +10,7 @@ use super::DetectCounts;
 use super::measure::{self, Entry, NO_ATTEMPT, SPILL, Tally, most};
 use super::packed::Packed;
 use crate::event::ATTEMPT_KINDS;
-use crate::finding::EVIDENCE_MAX;
+use crate::finding::{EVIDENCE_MAX, Phase};
 use crate::rule::{Correlation, Measure};
 use std::collections::BTreeMap;
 
@@ -71,10 +71,26 @@ pub(super) struct Part {
     pub sums: [u32; ATTEMPT_KINDS],
 }
 
+/// An occurrence that comes, and how its record is kept if it has to be.
+pub(super) struct Arrival<'p> {
+    pub entry: Entry,
+    pub pack: &'p mut dyn FnMut() -> Packed,
+}
+
+/// Whose record a turn tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Those in its evidence.
+    Kept,
+    /// That of the event at hand, which was not kept.
+    OfEvent,
+}
+
 /// What became of an occurrence.
 #[derive(Debug)]
 pub(super) struct Turn {
-    pub phase: crate::finding::Phase,
+    pub told: Told,
+    pub phase: Phase,
     pub time: i64,
     pub id: u64,
     pub count: u64,
@@ -122,10 +138,11 @@ impl Window {
     pub(super) fn observe(
         &mut self,
         rule: &Correlation,
-        entry: Entry,
+        arrival: Arrival<'_>,
         counts: &mut DetectCounts,
         turns: &mut Vec<Turn>,
     ) {
+        let Arrival { mut entry, pack } = arrival;
         let time = entry.time;
         if time < self.newest.saturating_sub(lateness(rule.timespan)) {
             counts.late += 1;
@@ -141,6 +158,7 @@ impl Window {
             self.episodes_mut()[at].join(&rule.measure, entry, counts, turns);
             self.absorb(at, rule, counts, turns);
         } else {
+            entry.evidence.get_or_insert_with(pack);
             let at = self.insert(entry, rule, counts);
             if let Some(end) = self.first_holding(at, rule) {
                 self.open(end, rule, counts, turns);
@@ -155,7 +173,7 @@ impl Window {
             if !episode.ended && episode.last < horizon {
                 episode.ended = true;
                 let time = episode.last.saturating_add(timespan);
-                turns.push(episode.turn(crate::finding::Phase::Ended, time, Vec::new()));
+                turns.push(episode.turn(Phase::Ended, time, Vec::new()));
             }
         }
     }
@@ -305,7 +323,7 @@ impl Window {
             episode.count(&rule.measure, entry, counts);
         }
         evidence.drain(..evidence.len().saturating_sub(EVIDENCE_MAX));
-        turns.push(episode.turn(crate::finding::Phase::Opened, last, evidence));
+        turns.push(episode.turn(Phase::Opened, last, evidence));
         let episodes = &mut self.more.get_or_insert_default().episodes;
         let at = episodes.partition_point(|other| other.first <= first);
         episodes.insert(at, episode);
@@ -362,14 +380,9 @@ impl Window {
 }
 
 impl Episode {
-    pub(super) fn turn(
-        &self,
-        phase: crate::finding::Phase,
-        time: i64,
-        evidence: Vec<Packed>,
-    ) -> Turn {
+    pub(super) fn turn(&self, phase: Phase, time: i64, evidence: Vec<Packed>) -> Turn {
         let Self { id, first, last, count, ended: _, parts: _ } = *self;
-        Turn { phase, time, id, count, first, last, evidence }
+        Turn { told: Told::Kept, phase, time, id, count, first, last, evidence }
     }
 
     fn join(
@@ -385,8 +398,10 @@ impl Episode {
         self.last = self.last.max(entry.time);
         self.ended = false;
         if self.count > before {
+            let told = if entry.evidence.is_none() { Told::OfEvent } else { Told::Kept };
             let evidence = entry.evidence.into_iter().collect();
-            turns.push(self.turn(crate::finding::Phase::Grew, entry.time, evidence));
+            let turn = self.turn(Phase::Grew, entry.time, evidence);
+            turns.push(Turn { told, ..turn });
         }
     }
 
