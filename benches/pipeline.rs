@@ -3,6 +3,8 @@
 //! `cargo bench --bench pipeline` prints one line per set of rules. It measures CPU time of the
 //! process, not wall time, so that a busy machine does not matter much.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::sync::Arc;
 use tripline::diagnostic::SourceText;
 use tripline::event::{FieldTable, RawRecord, RecordFlags, SourceId, StreamId, Timestamp};

@@ -20,6 +20,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -194,8 +195,8 @@ async fn incidents(State(context): State<Context>, Query(wanted): Parameters) ->
 
 fn limit(wanted: &BTreeMap<String, String>) -> Result<u32, Problem> {
     let Some(text) = wanted.get("limit") else { return Ok(100) };
-    text.parse()
-        .map_err(|_| Problem(StatusCode::BAD_REQUEST, format!("`limit` is not a number: `{text}`")))
+    let bad = |error| format!("`limit` is not a number: `{text}` ({error})");
+    text.parse().map_err(|error: ParseIntError| Problem(StatusCode::BAD_REQUEST, bad(error)))
 }
 
 async fn incident(State(context): State<Context>, InPath(id): InPath<String>) -> Answered {

@@ -78,7 +78,7 @@ impl std::fmt::Debug for SourceConfig {
         out.debug_struct("SourceConfig")
             .field("name", &self.name)
             .field("format", &self.format)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +95,7 @@ const KEYS: &[&str] = &["state", "rules", "parsers", "sources", "outputs", "rout
 
 /// Everything that is wrong with a configuration file, without using it.
 pub fn check(text: &SourceText) -> Vec<Diagnostic> {
-    match read(text, &Secrets::Unread) {
+    match read(text, Secrets::Unread) {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems,
     }
@@ -104,7 +104,7 @@ pub fn check(text: &SourceText) -> Vec<Diagnostic> {
 /// Reads a configuration. Nothing of it is used when any of it is wrong; warnings come with it.
 pub fn read(
     text: &SourceText,
-    secrets: &Secrets,
+    secrets: Secrets,
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let documents = yaml::parse(text).map_err(|broken| vec![*broken])?;
     let mut problems = Problems::new(text);
@@ -118,7 +118,7 @@ pub fn read(
     }
 }
 
-fn from_node(node: &Node, secrets: &Secrets, problems: &mut Problems) -> Option<Config> {
+fn from_node(node: &Node, secrets: Secrets, problems: &mut Problems) -> Option<Config> {
     node.expect_map("the configuration", problems)?;
     node.check_keys("configuration", KEYS, problems);
     let path = PathBuf::from(&*problems.source().path);
@@ -285,12 +285,11 @@ impl Config {
         let mut problems = Problems::new(text);
         let mut formats = Vec::new();
         for source in &self.sources {
-            match parsers.format(&source.format) {
-                Some(format) => formats.push(format),
-                None => {
-                    let known = parsers.format_names();
-                    problems.unknown(source.format_place, "format", &source.format, &known);
-                }
+            if let Some(format) = parsers.format(&source.format) {
+                formats.push(format);
+            } else {
+                let known = parsers.format_names();
+                problems.unknown(source.format_place, "format", &source.format, &known);
             }
         }
         if problems.any_error() { Err(problems.list) } else { Ok(formats) }

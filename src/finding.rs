@@ -192,9 +192,9 @@ impl IncidentId {
             part(value.as_bytes());
         }
         part(&episode.to_le_bytes());
-        let hex: String =
-            hash.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("inc-{hex}").into())
+        let digest = hash.finalize();
+        let number = digest.iter().take(10).fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
+        Self(format!("inc-{number:020x}").into())
     }
 }
 

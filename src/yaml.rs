@@ -206,6 +206,10 @@ impl Builder<'_> {
         }
     }
 
+    #[expect(
+        clippy::unnecessary_box_returns,
+        reason = "an error of every function here, kept small"
+    )]
     fn broken(&self, place: Place, why: &str) -> Box<Diagnostic> {
         Box::new(Diagnostic::error(self.source, place, format!("not valid YAML: {why}")))
     }
@@ -444,7 +448,7 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         for level in 1..9 {
             let before = format!("*a{},", level - 1).repeat(10);
-            bomb.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+            bomb = format!("{bomb}a{level}: &a{level} [{before}]\n");
         }
         assert!(parse(&SourceText::new("t.yml", &bomb)).is_err());
     }

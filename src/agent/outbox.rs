@@ -23,7 +23,7 @@ use std::time::Duration;
 const ACTOR: &str = "api";
 
 /// How long a worker may hold a message; attempts end well before.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE: Duration = Duration::from_mins(2);
 
 /// A message in a worker's hand.
 #[derive(Debug, Clone, Copy)]
@@ -159,7 +159,9 @@ pub(super) fn test_alert(owner: &mut Owner, sink: Option<&str>) -> Result<Vec<St
         }
         Ok::<_, StoreError>(ids)
     });
-    outputs.iter().for_each(|output| output.wake.notify_one());
+    for output in &outputs {
+        output.wake.notify_one();
+    }
     owed.map_err(|error| error.to_string())
 }
 

@@ -30,7 +30,7 @@ const EFFECTS_MAX: usize = 20_000;
 /// Pause before a failed commit is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often old rows are looked for, and how many go at a time.
-const RETAIN_EVERY: Duration = Duration::from_secs(60);
+const RETAIN_EVERY: Duration = Duration::from_mins(1);
 const RETAIN_ROWS: u32 = 500;
 
 /// An output by name.

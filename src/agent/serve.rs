@@ -135,7 +135,7 @@ fn carry_out(calls: &Sender<Call>, command: Command) -> Answer {
             if !is_sent {
                 return Err(gone());
             }
-            answer.await.map_err(|_| gone())?.map(show)
+            answer.await.unwrap_or_else(|_dropped| Err(gone())).map(show)
         })
     }
     match command {

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Longest pause between two starts of a failing source.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// How long a stop may go unnoticed while pausing.
 const PAUSE_STEP: Duration = Duration::from_millis(200);
 

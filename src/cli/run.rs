@@ -62,7 +62,7 @@ pub(super) fn watch(path: &Path, over: oneshot::Receiver<()>) -> Result<Answer, 
 
 /// Reads a configuration; what is wrong with it is told.
 fn read(text: &SourceText) -> Result<Config, Failure> {
-    let (config, warnings) = config::read(text, &Secrets::Read).map_err(|problems| {
+    let (config, warnings) = config::read(text, Secrets::Read).map_err(|problems| {
         tell(&problems);
         Failure::usage("the configuration has errors")
     })?;

@@ -53,18 +53,15 @@ fn matchers(node: &Node, problems: &mut Problems) -> Vec<Matcher> {
             .filter_map(|item| Some(item.expect_text(name, problems)?.into()))
             .collect();
         match name {
-            "level" => match texts.first().and_then(|text| Level::parse(text)) {
-                Some(level) => found.push(Matcher::Level(level)),
-                None => {
+            "level" => {
+                if let Some(level) = texts.first().and_then(|text| Level::parse(text)) {
+                    found.push(Matcher::Level(level));
+                } else {
                     let known = Level::ALL.map(Level::as_str);
-                    problems.unknown(
-                        value.place,
-                        "level",
-                        value.as_text().unwrap_or_default(),
-                        &known,
-                    );
+                    let given = value.as_text().unwrap_or_default();
+                    problems.unknown(value.place, "level", given, &known);
                 }
-            },
+            }
             "alert_type" => {
                 for text in &texts {
                     if AlertType::parse(text).is_none() {

@@ -18,7 +18,7 @@ pub enum Secrets {
 }
 
 /// The same tree with every substitution made.
-pub(super) fn substitute(node: &Node, secrets: &Secrets, problems: &mut Problems) -> Node {
+pub(super) fn substitute(node: &Node, secrets: Secrets, problems: &mut Problems) -> Node {
     let kind = match &node.kind {
         NodeKind::Scalar { text, plain } => {
             if !text.contains("${") {
@@ -39,7 +39,7 @@ pub(super) fn substitute(node: &Node, secrets: &Secrets, problems: &mut Problems
     Node { place: node.place, kind }
 }
 
-fn expand(text: &str, node: &Node, secrets: &Secrets, problems: &mut Problems) -> String {
+fn expand(text: &str, node: &Node, secrets: Secrets, problems: &mut Problems) -> String {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -60,13 +60,12 @@ fn expand(text: &str, node: &Node, secrets: &Secrets, problems: &mut Problems) -
 
 const HINT: &str = "write `${env:NAME}` or `${file:/path}`; there are no other substitutions";
 
-fn read(name: &str, secrets: &Secrets) -> Result<String, String> {
+fn read(name: &str, secrets: Secrets) -> Result<String, String> {
     let (from, what) = name.split_once(':').unwrap_or(("", name));
     match (from, secrets) {
         ("env" | "file", Secrets::Unread) => Ok("http://127.0.0.1/secret".to_owned()),
-        ("env", Secrets::Read) => {
-            std::env::var(what).map_err(|_| format!("the environment variable `{what}` is not set"))
-        }
+        ("env", Secrets::Read) => std::env::var(what)
+            .map_err(|error| format!("the environment variable `{what}` cannot be used: {error}")),
         ("file", Secrets::Read) => {
             let mut text = String::new();
             std::fs::File::open(what)

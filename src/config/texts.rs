@@ -1,9 +1,9 @@
 //! The files that people write: rules, parsers, configurations, alone or in folders.
 
 use crate::diagnostic::SourceText;
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 /// Bytes of one file that are read; a larger one is refused.
 const TEXT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -27,7 +27,7 @@ pub struct TextError {
 }
 
 impl TextError {
-    fn new(path: &Path, why: impl ToString, hint: &'static str) -> Self {
+    fn new(path: &Path, why: &dyn fmt::Display, hint: &'static str) -> Self {
         Self { path: path.display().to_string(), why: why.to_string(), hint }
     }
 
@@ -59,15 +59,15 @@ pub fn read_text(path: &Path) -> Result<SourceText, TextError> {
     if bytes.len() as u64 > TEXT_BYTES_MAX {
         return Err(TextError::new(
             path,
-            "larger than 16 MiB",
+            &"larger than 16 MiB",
             "expected a rule, a parser or a configuration",
         ));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..at).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        TextError::new(path, format!("line {line} is not UTF-8 text"), "write the file as UTF-8")
+        let line = memchr::memchr_iter(b'\n', before).count() + 1;
+        TextError::new(path, &format!("line {line} is not UTF-8 text"), "write the file as UTF-8")
     })?;
     Ok(SourceText::new(&path.display().to_string(), &text))
 }
@@ -76,7 +76,7 @@ pub fn read_text(path: &Path) -> Result<SourceText, TextError> {
 fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), TextError> {
     let unreadable = |error| TextError::unreadable(folder, &error);
     if depth > DEPTH_MAX {
-        return Err(TextError::new(folder, "nested too deep", "name the inner folder itself"));
+        return Err(TextError::new(folder, &"nested too deep", "name the inner folder itself"));
     }
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -89,7 +89,7 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Tex
             walk(&path, depth + 1, found)?;
         } else if is_yaml(&path) && path.is_file() {
             if found.len() >= FILES_MAX {
-                return Err(TextError::new(folder, "holds too many files", "name fewer of them"));
+                return Err(TextError::new(folder, &"holds too many files", "name fewer of them"));
             }
             found.push(path);
         }

@@ -55,7 +55,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let order = if seed % 3 == 0 { Order::Late } else { Order::Sorted };
+        let order = if seed.is_multiple_of(3) { Order::Late } else { Order::Sorted };
         let mut events: Vec<(u64, String, Option<Failure>)> = Vec::new();
         for attacker in 0..2 + random.below(6) {
             let ip = format!("203.0.113.{attacker}");
@@ -128,7 +128,7 @@ fn attempt_lines(
             push(format!("{head} Failed password for invalid user bob {from}"), 1);
         }
         1 => {
-            push(format!("{head} message repeated 3 times: [ Failed password for root {from}]"), 3)
+            push(format!("{head} message repeated 3 times: [ Failed password for root {from}]"), 3);
         }
         _ => push(format!("{head} Failed password for root {from}"), 1),
     }
@@ -181,12 +181,15 @@ fn oracle(world: &World) -> Episodes {
     found
 }
 
+/// Kind and key of a piece of state.
+type StateKey = (&'static str, Box<[u8]>);
+
 /// What survives a crash.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Disk {
     /// Lines that are committed: the position.
     done: usize,
-    state: BTreeMap<(&'static str, Box<[u8]>), Box<[u8]>>,
+    state: BTreeMap<StateKey, Box<[u8]>>,
     messages: BTreeMap<String, (NoticeKind, u64)>,
     evidence: BTreeMap<String, BTreeSet<String>>,
     opened: Vec<(String, u64)>,
