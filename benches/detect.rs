@@ -140,7 +140,12 @@ fn synthetic(count: usize) -> String {
     for at in 0..count {
         let written = write!(
             yaml,
-            "---\ntitle: rule {at}\nlogsource: {{product: linux}}\ndetection:\n  img: {{process.executable|endswith: ['/tool{}', '/program{at}']}}\n  cli: {{process.command_line|contains|all: [' --flag{at}', 'http']}}\n  alt: {{process.command_line|contains: ['evil{at}', '/tmp/.x{at}']}}\n  no: {{user.name|startswith: 'svc{}'}}\n  condition: (all of img or alt) and cli and not no\n",
+            "---\ntitle: rule {at}\nlogsource: {{product: linux}}\ndetection:\n  \
+             img: {{process.executable|endswith: ['/tool{}', '/program{at}']}}\n  \
+             cli: {{process.command_line|contains|all: [' --flag{at}', 'http']}}\n  \
+             alt: {{process.command_line|contains: ['evil{at}', '/tmp/.x{at}']}}\n  \
+             no: {{user.name|startswith: 'svc{}'}}\n  \
+             condition: (all of img or alt) and cli and not no\n",
             at % 97,
             at % 13
         );

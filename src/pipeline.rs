@@ -182,7 +182,7 @@ impl Pipeline {
     pub fn restore(&mut self, kind: &str, key: &[u8], value: &[u8]) -> bool {
         match kind {
             crate::group::STATE_KIND => self.incidents.restore(value),
-            progress::STATE_KIND => self.progress.restore(key, value),
+            progress::STATE_KIND => self.progress.restore(value),
             _ => self.detector.restore(key, value).is_ok(),
         }
     }

@@ -19,7 +19,7 @@ const LOOK_EVERY: u32 = 64;
 
 /// Streams whose progress is held; beyond, the one that was idle longest is forgotten, and event
 /// time may then move past its unread records, which are counted late if that matters.
-const STREAMS_MAX: usize = 4_096;
+const STREAMS_MAX: usize = 1_024;
 
 #[derive(Debug, Clone, Copy)]
 struct Reached {
@@ -59,7 +59,7 @@ pub(super) struct Progress {
     streams: BTreeMap<StreamId, Reached>,
     /// The stream that is being read, out of the map.
     current: Option<(StreamId, Reached)>,
-    /// The furthest of all streams that are gone, ended or from before a restart.
+    /// The furthest of all streams that are gone or have ended.
     past: Option<Reached>,
     given: Option<Timestamp>,
     since_look: u32,
@@ -148,36 +148,71 @@ impl Progress {
         past.received = past.received.max(reached.received);
     }
 
+    /// All of it is saved, so that event time goes on after a crash exactly as it would have.
     pub(super) fn save(&mut self, out: &mut Vec<StateChange>) {
         if !std::mem::take(&mut self.has_moved) {
             return;
         }
-        let current = self.current.iter().map(|(_, reached)| reached);
-        let all = self.streams.values().chain(current).chain(&self.past);
-        let event = all.clone().map(|reached| reached.event).max().unwrap_or_default();
-        let received = all.map(|reached| reached.received).max().unwrap_or_default();
-        let mut value = event.nanos().to_le_bytes().to_vec();
-        value.extend(received.nanos().to_le_bytes());
+        self.put_back();
+        let mut value = vec![FORMAT];
+        value.extend(self.since_look.to_le_bytes());
+        value.extend(self.given.map_or(i64::MIN, Timestamp::nanos).to_le_bytes());
+        value.push(u8::from(self.past.is_some()));
+        let past = self.past.map(|past| (StreamId(0), past));
+        for (stream, reached) in
+            past.into_iter().chain(self.streams.iter().map(|(id, r)| (*id, *r)))
+        {
+            value.extend(stream.0.to_le_bytes());
+            value.extend(reached.event.nanos().to_le_bytes());
+            value.extend(reached.received.nanos().to_le_bytes());
+            value.push(u8::from(reached.has_told));
+        }
         out.push(StateChange {
             kind: STATE_KIND,
-            key: b"furthest".as_slice().into(),
+            key: b"streams".as_slice().into(),
             value: Some(value.into()),
         });
     }
 
-    pub(super) fn restore(&mut self, _key: &[u8], value: &[u8]) -> bool {
-        let number = |bytes: Option<&[u8]>| Some(i64::from_le_bytes(bytes?.try_into().ok()?));
-        let (Some(event), Some(received)) = (number(value.get(..8)), number(value.get(8..))) else {
-            return false;
-        };
-        self.retire(Reached {
-            event: Timestamp::from_nanos(event),
-            received: Timestamp::from_nanos(received),
-            has_told: true,
-        });
+    pub(super) fn restore(&mut self, value: &[u8]) -> bool {
+        let Some(restored) = Self::decode(value) else { return false };
+        *self = restored;
         true
     }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let (format, rest) = value.split_first()?;
+        let (since_look, rest) = rest.split_first_chunk()?;
+        let (given, rest) = rest.split_first_chunk()?;
+        let (has_past, mut rest) = rest.split_first()?;
+        let given = i64::from_le_bytes(*given);
+        let mut restored = Self {
+            since_look: u32::from_le_bytes(*since_look),
+            given: (given != i64::MIN).then(|| Timestamp::from_nanos(given)),
+            ..Self::default()
+        };
+        while let Some((stream, after)) = rest.split_first_chunk() {
+            let (event, after) = after.split_first_chunk()?;
+            let (received, after) = after.split_first_chunk()?;
+            let (has_told, after) = after.split_first()?;
+            let reached = Reached {
+                event: Timestamp::from_nanos(i64::from_le_bytes(*event)),
+                received: Timestamp::from_nanos(i64::from_le_bytes(*received)),
+                has_told: *has_told == 1,
+            };
+            if *has_past == 1 && restored.past.is_none() {
+                restored.past = Some(reached);
+            } else {
+                restored.streams.insert(StreamId(u64::from_le_bytes(*stream)), reached);
+            }
+            rest = after;
+        }
+        (*format == FORMAT && rest.is_empty()).then_some(restored)
+    }
 }
+
+/// First byte of the saved form.
+const FORMAT: u8 = 1;
 
 /// What is counted per source between two checkpoints.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,7 +3,8 @@
 //! A line is one write to a file opened for appending. The file belongs to one output.
 //! A line that a crash or a full disk cut is repaired: what of it is still known is taken back
 //! at once, else a line end is put behind it when the file is opened the next time, and a reader
-//! finds one line that is not JSON. What was interrupted comes again with the same id and type.
+//! finds one line that is not JSON. An event that was interrupted comes again with the same id; a
+//! message about an incident that a killed process had written already is not written again.
 
 use super::{
     Attempted, Carried, EventSink, Message, NoticeView, Outcome, Sink, envelope, read_send,
@@ -41,8 +42,10 @@ fn build(entry: &Node, problems: &mut Problems) -> Option<Box<dyn Sink>> {
     let path = read_path(entry, problems);
     let rotate = read_rotate(entry, problems);
     let keep = read_keep(entry, problems);
-    let log = Log { path: path?, rotate: rotate?, keep: keep?, open: None };
-    Some(Box::new(FileSink { carried: carried?, log: Lines(Arc::new(Mutex::new(log))) }))
+    let carried = carried?;
+    let end = if carried.incidents { End::Unread } else { End::Done };
+    let log = Log { path: path?, rotate: rotate?, keep: keep?, open: None, end };
+    Some(Box::new(FileSink { carried, log: Lines(Arc::new(Mutex::new(log))) }))
 }
 
 /// The configuration has made a relative path relative to itself.
@@ -123,7 +126,8 @@ impl Sink for FileSink {
         Box::pin(async move {
             let work = move || {
                 let mut log = log.lock();
-                outcome(&log.path.clone(), log.append(line.as_bytes()).and_then(|()| log.sync()))
+                let written = log.append_once(line.as_bytes()).and_then(|()| log.sync());
+                outcome(&log.path, written)
             };
             tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Outcome::Retry {
                 after: None,
@@ -173,9 +177,38 @@ struct Log {
     rotate: u64,
     keep: u32,
     open: Option<File>,
+    end: End,
 }
 
+/// What stood at the end of the file when this process first opened it.
+#[derive(Debug)]
+enum End {
+    /// The file was not opened yet.
+    Unread,
+    /// These bytes, until the first message is sent.
+    Read(Vec<u8>),
+    /// They are of no use any more.
+    Done,
+}
+
+/// Bytes of the end that are looked at.
+const END_MAX: u64 = 2 * 1024 * 1024;
+
 impl Log {
+    /// Appends the line of a message, unless the file ends with it. One message at a time is in
+    /// hand, so a process that was killed between writing it and noting that down leaves exactly
+    /// that line behind, and it is the first that the next process is asked to send.
+    fn append_once(&mut self, line: &[u8]) -> io::Result<()> {
+        let (file, _) = self.ready()?;
+        self.open = Some(file);
+        if let End::Read(end) = std::mem::replace(&mut self.end, End::Done)
+            && is_line_of(&end, line)
+        {
+            return Ok(());
+        }
+        self.append(line)
+    }
+
     /// Appends whole lines; when it fails, nothing of them is left if that can be helped.
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let (mut file, mut length) = self.ready()?;
@@ -217,7 +250,7 @@ impl Log {
         self.open_path()
     }
 
-    fn open_path(&self) -> io::Result<(File, u64)> {
+    fn open_path(&mut self) -> io::Result<(File, u64)> {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
@@ -230,6 +263,12 @@ impl Log {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
         }
         let mut length = there.len();
+        if matches!(self.end, End::Unread) {
+            let start = length.saturating_sub(END_MAX);
+            let mut end = vec![0; (length - start) as usize];
+            file.read_exact_at(&mut end, start)?;
+            self.end = End::Read(end);
+        }
         if let Some(last) = length.checked_sub(1) {
             let mut byte = [0];
             file.read_exact_at(&mut byte, last)?;
@@ -259,6 +298,12 @@ impl Log {
         name.push(format!(".{number}"));
         name.into()
     }
+}
+
+/// Whether `text` holds this line, its end included, from the start of a line.
+fn is_line_of(text: &[u8], line: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, line)
+        .any(|at| at.checked_sub(1).is_none_or(|before| text.get(before) == Some(&b'\n')))
 }
 
 #[cfg(test)]

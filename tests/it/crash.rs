@@ -62,7 +62,7 @@ fn window_survives(name: &str, busy: u64) {
     let agent = shop.start();
     settle(&shop, "198.51.100.2", 500);
     drop(agent);
-    let opened = shop.told().iter().filter(|line| line["type"] == "incident.opened").count();
+    let opened = shop.told().into_iter().filter(|line| line["type"] == "incident.opened").count();
     assert_eq!(opened, 5, "three attacks and two markers, each opened once");
     assert_eq!(counts(&shop)[ADDRESS], 5);
 }

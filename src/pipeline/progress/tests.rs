@@ -51,9 +51,9 @@ fn while_nothing_is_read_event_time_moves_at_the_speed_of_the_clock() {
     let mut saved = Vec::new();
     progress.save(&mut saved);
     let mut restored = Progress::default();
-    assert!(restored.restore(&saved[0].key, saved[0].value.as_deref().unwrap()));
+    assert!(restored.restore(saved[0].value.as_deref().unwrap()));
     assert_eq!(restored.tick(at(100_040)), Some(at(540)));
-    assert!(!restored.restore(b"furthest", b"short"));
+    assert!(!restored.restore(b"short"));
 }
 
 #[test]

@@ -53,6 +53,24 @@ async fn incidents_and_events_are_lines_of_one_private_file() {
     assert_eq!(fs::metadata(folder.log()).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+#[tokio::test]
+async fn a_message_that_a_killed_process_had_written_is_not_written_again() {
+    let folder = Folder::new("once");
+    let before = folder.sink("");
+    let first = Sample::new(NoticeKind::Opened).message(&*before);
+    assert_eq!(before.send(&first).await, Outcome::Done);
+    drop(before);
+    let after = folder.sink("");
+    let second = Sample::new(NoticeKind::Resolved).message(&*after);
+    for message in [&first, &second] {
+        assert_eq!(after.send(message).await, Outcome::Done);
+    }
+    assert_eq!(folder.read("log.jsonl"), format!("{}\n{}\n", first.payload, second.payload));
+    // Only what was in hand at the crash can be there twice; later the same line is a new one.
+    assert_eq!(after.send(&first).await, Outcome::Done);
+    assert_eq!(folder.read("log.jsonl").lines().count(), 3);
+}
+
 #[test]
 fn a_torn_last_line_is_closed_when_the_file_is_opened() {
     let folder = Folder::new("torn");
