@@ -203,7 +203,7 @@ pub(super) fn enqueue(sql: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
     }
     let blocked = sql
         .prepare_cached(
-            "SELECT 1 FROM delivery
+            "SELECT 1 FROM delivery INDEXED BY delivery_line
              WHERE sink = ?1 AND incident = ?2 AND state IN ('ready', 'inflight')",
         )?
         .exists(params![new.sink, new.incident.0])?;
@@ -234,9 +234,11 @@ pub(super) fn enqueue(sql: &Connection, new: &NewDelivery<'_>) -> rusqlite::Resu
 fn supersede(sql: &Connection, new: &NewDelivery<'_>) -> rusqlite::Result<()> {
     let superseded = sql
         .prepare_cached(
-            "UPDATE delivery SET state = 'superseded', finished_at = ?4, blocked = 0
+            // Of its own accord SQLite walks all that is ready instead of one incident's line.
+            "UPDATE delivery INDEXED BY delivery_line
+             SET state = 'superseded', finished_at = ?4, blocked = 0
              WHERE sink = ?1 AND incident = ?2 AND state IN ('ready', 'inflight')
-               AND state = 'ready' AND kind = 'incident.updated' AND revision < ?3",
+               AND +state = 'ready' AND kind = 'incident.updated' AND revision < ?3",
         )?
         .execute(params![new.sink, new.incident.0, new.revision, new.time.nanos()])?;
     if superseded > 0 {
@@ -448,7 +450,7 @@ fn unblock(sql: &Connection, sink: &str, incident: &str) -> rusqlite::Result<()>
     }
     sql.prepare_cached(
         "UPDATE delivery SET blocked = 0 WHERE blocked = 1 AND id =
-         (SELECT id FROM delivery
+         (SELECT id FROM delivery INDEXED BY delivery_line
           WHERE sink = ?1 AND incident = ?2 AND state IN ('ready', 'inflight')
           ORDER BY id LIMIT 1)",
     )?
