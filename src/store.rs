@@ -40,6 +40,7 @@ pub use transaction::{Saved, Transaction};
 
 use crate::event::Timestamp;
 use folder::{Lock, Reserve};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -294,6 +295,8 @@ fn connect(path: &Path, mode: OpenFlags, busy_timeout: Duration) -> Result<Conne
         let sql = Connection::open_with_flags(path, flags)?;
         sql.busy_timeout(busy_timeout)?;
         sql.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        // Without it every statement that may use a partial index is planned anew at each call.
+        sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         sql.pragma_update(None, "trusted_schema", "OFF")?;
         Ok(sql)
     };
