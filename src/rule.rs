@@ -11,6 +11,7 @@ mod document;
 mod encode;
 mod lint;
 mod load;
+mod reach;
 mod modifier;
 pub mod pattern;
 pub mod predicate;
@@ -18,6 +19,7 @@ pub mod predicate;
 pub use correlation::{Correlation, INPUTS_MAX, Input, Measure, Presence};
 pub use detection::{Detection, RuleSource};
 pub use modifier::FieldMention;
+pub use reach::unreachable_fields;
 
 use crate::diagnostic::{Diagnostic, Place, SourceText};
 use crate::event::{FieldId, FieldTable, LogSource};

@@ -2,11 +2,11 @@
 
 use super::AgentError;
 use crate::config::{Config, read_yaml};
-use crate::diagnostic::{Diagnostic, SourceText};
+use crate::diagnostic::{Diagnostic, SourceText, Weight};
 use crate::event::FieldTable;
 use crate::parse::Parsers;
 use crate::pipeline::{EventOutput, Pipeline, Setup, SourceSetup};
-use crate::rule::Ruleset;
+use crate::rule::{Ruleset, unreachable_fields};
 use crate::shipped;
 use std::sync::Arc;
 
@@ -29,6 +29,12 @@ pub fn load(config: &Config, text: &SourceText) -> Result<Loaded, AgentError> {
         if config.rules.is_empty() { shipped::rules() } else { read_yaml(&config.rules)? };
     let (rules, found) = Ruleset::load(&rule_texts, &mut names);
     problems.extend(found);
+    // A rule that waits for what never comes is said, but the others need not wait for it.
+    problems.extend(
+        unreachable_fields(&rules, &parsers, &names, &rule_texts)
+            .into_iter()
+            .map(|problem| Diagnostic { weight: Weight::Warning, ..problem }),
+    );
     let formats = config.formats(&parsers, text);
     let (errors, warnings): (Vec<_>, Vec<_>) = problems.into_iter().partition(Diagnostic::is_error);
     let formats = match formats {

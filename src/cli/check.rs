@@ -7,8 +7,8 @@ use crate::config;
 use crate::diagnostic::{Diagnostic, SourceText, Weight};
 use crate::event::FieldTable;
 use crate::parse::Parsers;
-use crate::rule::Ruleset;
-use crate::shipped;
+use crate::rule::{Ruleset, unreachable_fields};
+use crate::{shipped, yaml};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -82,8 +82,14 @@ pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<SourceText>, Failure> {
 impl Seen {
     fn check(&mut self) {
         let mut names = FieldTable::default();
-        let (_, of_parsers) = Parsers::load(&self.parsers, &mut names);
-        let (_, of_rules) = Ruleset::load(&self.rules, &mut names);
+        // Rules are judged by all the parsers there will be: the shipped ones and these.
+        let own: Vec<_> = self.parsers.iter().map(parser_name).collect();
+        let others =
+            shipped::parsers().into_iter().filter(|text| !own.contains(&parser_name(text)));
+        let texts: Vec<SourceText> = self.parsers.iter().cloned().chain(others).collect();
+        let (parsers, of_parsers) = Parsers::load(&texts, &mut names);
+        let (rules, of_rules) = Ruleset::load(&self.rules, &mut names);
+        self.problems.extend(unreachable_fields(&rules, &parsers, &names, &self.rules));
         self.problems.extend(of_parsers);
         self.problems.extend(of_rules);
         self.problems.extend(self.configs.iter().flat_map(config::check));
@@ -118,6 +124,11 @@ impl Seen {
             count(warnings, "warning")
         )
     }
+}
+
+fn parser_name(text: &SourceText) -> Option<String> {
+    let nodes = yaml::parse(text).ok()?;
+    Some(nodes.first()?.get("parser")?.as_text()?.to_owned())
 }
 
 #[derive(Debug, serde::Serialize)]

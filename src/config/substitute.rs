@@ -63,7 +63,9 @@ const HINT: &str = "write `${env:NAME}` or `${file:/path}`; there are no other s
 fn read(name: &str, secrets: Secrets) -> Result<String, String> {
     let (from, what) = name.split_once(':').unwrap_or(("", name));
     match (from, secrets) {
-        ("env" | "file", Secrets::Unread) => Ok("http://127.0.0.1/secret".to_owned()),
+        ("env" | "file", Secrets::Unread) => {
+            Ok("http://127.0.0.1/a-secret-that-is-not-read-here".to_owned())
+        }
         ("env", Secrets::Read) => std::env::var(what)
             .map_err(|error| format!("the environment variable `{what}` cannot be used: {error}")),
         ("file", Secrets::Read) => {
