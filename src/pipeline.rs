@@ -189,18 +189,27 @@ impl Pipeline {
 
     /// The event of a record again, as it was when it matched.
     pub fn flatten(&mut self, evidence: &Evidence) -> Option<FlatEvent> {
+        self.again(evidence, FlatEvent::from_event)
+    }
+
+    /// What is made of the event of a record.
+    fn again<T>(
+        &mut self,
+        evidence: &Evidence,
+        make: impl Fn(&Event<'_>, &FieldTable) -> T,
+    ) -> Option<T> {
         let (arena, parsers) = (std::mem::take(&mut self.arena), Arc::clone(&self.parsers));
         let raw = evidence.as_raw();
-        let mut flat = None;
+        let mut made = None;
         let counted = self.normalized;
         self.each_event(&raw, &parsers, &arena, |pipeline, event| {
             if event.part == evidence.part {
-                flat = Some(FlatEvent::from_event(&event, &pipeline.names));
+                made = Some(make(&event, &pipeline.names));
             }
         });
         self.normalized = counted;
         self.recycle(arena);
-        flat
+        made
     }
 
     /// How many incidents can still grow.
@@ -261,24 +270,28 @@ impl Pipeline {
         for finding in findings.drain(..) {
             let is_new = matches!(finding.phase, Phase::Single | Phase::Opened);
             self.counters.findings += u64::from(is_new);
-            let wanted =
-                if is_new { finding.evidence.len() } else { self.incidents.room(&finding) };
-            let events: Vec<FlatEvent> = finding
-                .evidence
-                .iter()
-                .take(wanted)
-                .filter_map(|evidence| match current {
-                    Some((event, raw)) if is_of(evidence, event, raw) => {
-                        Some(FlatEvent::from_event(event, &self.names))
-                    }
-                    _ => self.flatten(evidence),
-                })
-                .collect();
-            let ids = if is_new {
-                events.iter().map(|event| event.id().into()).collect()
-            } else {
-                Vec::new()
-            };
+            // What its incident has no room for is only told by its id.
+            let room = self.incidents.room(&finding);
+            let mut events: Vec<FlatEvent> = Vec::new();
+            let mut ids: Vec<Box<str>> = Vec::new();
+            for evidence in &finding.evidence {
+                let at_hand = current.filter(|(event, raw)| is_of(evidence, event, raw));
+                if events.len() < room {
+                    let event = match at_hand {
+                        Some((event, _)) => Some(FlatEvent::from_event(event, &self.names)),
+                        None => self.flatten(evidence),
+                    };
+                    ids.extend(event.iter().filter(|_| is_new).map(|event| event.id().into()));
+                    events.extend(event);
+                } else if is_new {
+                    ids.extend(match at_hand {
+                        Some((event, _)) => Some(event.id.to_string().into()),
+                        None => self.again(evidence, |event, _| event.id.to_string().into()),
+                    });
+                } else {
+                    break;
+                }
+            }
             self.incidents.apply(&finding, events, &mut self.grouped);
             if finding.phase != Phase::Grew {
                 out.push(Effect::Finding(finding, ids));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// With more windows than this, their records are squeezed: that costs time, which few windows
 /// need not spend, and saves half their memory.
-const PLAIN_WINDOWS_MAX: usize = 2_000;
+const PLAIN_WINDOWS_MAX: usize = 8_000;
 
 /// For every rule the correlations it feeds, and as which of their inputs.
 #[derive(Debug, Default)]

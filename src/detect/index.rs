@@ -5,8 +5,8 @@ use super::program::{Plan, PredId, Program};
 use crate::event::FieldId;
 use crate::rule::pattern::{Case, Shape, fold};
 use crate::rule::predicate::{Target, Test};
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use std::collections::{BTreeMap, HashMap};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind, packed};
+use std::collections::BTreeMap;
 
 /// What a found text says about a predicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,20 +28,49 @@ pub(super) struct FieldIndex {
     pub present: Box<[PredId]>,
     /// Hold when it has any text.
     pub any_text: Box<[PredId]>,
-    /// Folded text to predicates that hold for exactly it.
-    pub exact: HashMap<Box<str>, Box<[PredId]>>,
+    /// Folded texts with the predicates that hold for exactly them, by length and text.
+    exact: Box<[(Box<str>, Box<[PredId]>)]>,
     /// A bit for every length of the exact texts (those of 63 and more share one).
-    pub exact_lengths: u64,
+    exact_lengths: u64,
     /// Search for several texts at once.
     pub search: Option<Search>,
+}
+
+impl FieldIndex {
+    /// The predicates that hold for exactly this folded text.
+    pub(super) fn exactly(&self, folded: &str) -> &[PredId] {
+        if self.exact_lengths >> folded.len().min(63) & 1 == 0 {
+            return &[];
+        }
+        let order = |(text, _): &(Box<str>, Box<[PredId]>)| {
+            text.len().cmp(&folded.len()).then_with(|| (**text).cmp(folded))
+        };
+        let found = self.exact.binary_search_by(order);
+        found.ok().and_then(|at| self.exact.get(at)).map_or(&[], |(_, ids)| ids)
+    }
 }
 
 /// One automaton over folded texts.
 #[derive(Debug)]
 pub(super) struct Search {
-    pub automaton: AhoCorasick,
+    automaton: AhoCorasick,
+    /// Tells at once that a text holds none of a few.
+    glance: Option<packed::Searcher>,
     /// For each text of the automaton what it says.
     pub hits: Vec<Box<[(PredId, At)]>>,
+}
+
+impl Search {
+    /// Every place of one of the texts: which, from where, to where.
+    pub(super) fn found(&self, folded: &str) -> impl Iterator<Item = (usize, usize, usize)> {
+        let start = match &self.glance {
+            Some(glance) => glance.find(folded).map(|found| found.start()),
+            None => Some(0),
+        };
+        let rest = start.map(|start| Input::new(folded).range(start..));
+        let found = rest.into_iter().flat_map(|rest| self.automaton.find_overlapping_iter(rest));
+        found.map(|found| (found.pattern().as_usize(), found.start(), found.end()))
+    }
 }
 
 /// The rules that concern the events of one routing key.
@@ -53,6 +82,9 @@ pub(super) struct Group {
     slots: Vec<u16>,
     pub indexes: Vec<FieldIndex>,
     pub keywords: Option<Search>,
+    /// A bit for every predicate that the indexes leave out, as it wakes no rule: it is tested
+    /// when a condition asks for it.
+    lazy: Box<[u64]>,
     pub always: Box<[u32]>,
 }
 
@@ -74,12 +106,24 @@ impl Group {
         let mut drafts: BTreeMap<Target, IndexDraft> = BTreeMap::new();
         for (id, predicate) in program.predicates.iter().enumerate() {
             if used[id] && program.plans[id] == Plan::Indexed {
-                drafts.entry(predicate.target).or_default().add(id as PredId, &predicate.test);
+                let draft = drafts.entry(predicate.target).or_default();
+                draft.add(id as PredId, &predicate.test);
+                draft.ids.push(id);
+                draft.wakes |= program.gates[id].iter().any(|rule| is_member(*rule));
             }
         }
+        let mut lazy = vec![0_u64; program.predicates.len().div_ceil(64)].into_boxed_slice();
+        drafts.retain(|target, draft| {
+            let kept = draft.wakes || draft.ids.len() > LAZY_MAX || *target == Target::Anywhere;
+            for id in draft.ids.iter().filter(|_| !kept) {
+                lazy[id / 64] |= 1 << (id % 64);
+            }
+            kept
+        });
         let mut group = Self {
             always: program.always.iter().copied().filter(|rule| is_member(*rule)).collect(),
             members,
+            lazy,
             ..Self::default()
         };
         for (target, draft) in drafts {
@@ -100,6 +144,11 @@ impl Group {
     pub(super) fn index(&self, field: FieldId) -> Option<&FieldIndex> {
         let slot = *self.slots.get(usize::from(field.0))?;
         self.indexes.get(usize::from(slot))
+    }
+
+    /// Whether the indexes leave this predicate out.
+    pub(super) fn is_lazy(&self, id: PredId) -> bool {
+        self.lazy[id as usize / 64] >> (id % 64) & 1 == 1
     }
 
     pub(super) fn is_member(&self, rule: u32) -> bool {
@@ -123,8 +172,15 @@ fn mark(condition: &super::program::Cond, used: &mut [bool]) {
     }
 }
 
+/// A field none of whose predicates wakes a rule is left to lazy tests if it has at most this many.
+const LAZY_MAX: usize = 4;
+
 #[derive(Debug, Default)]
 struct IndexDraft {
+    /// Every predicate in it.
+    ids: Vec<usize>,
+    /// Whether one of them wakes a rule.
+    wakes: bool,
     present: Vec<PredId>,
     any_text: Vec<PredId>,
     exact: BTreeMap<Box<str>, Vec<PredId>>,
@@ -162,13 +218,21 @@ impl IndexDraft {
             search: search(self.texts),
             ..FieldIndex::default()
         };
-        for (text, ids) in self.exact {
+        let mut exact: Vec<(Box<str>, Box<[PredId]>)> =
+            self.exact.into_iter().map(|(text, ids)| (text, ids.into())).collect();
+        exact.sort_by(|(left, _), (right, _)| (left.len(), left).cmp(&(right.len(), right)));
+        for (text, _) in &exact {
             index.exact_lengths |= 1 << text.len().min(63);
-            index.exact.insert(text, ids.into());
         }
+        index.exact = exact.into();
         index
     }
 }
+
+/// Most texts that a glance looks for.
+const GLANCE_TEXTS_MAX: usize = 48;
+/// Shorter texts stand in too many lines for a glance to be of use.
+const GLANCE_LENGTH_MIN: usize = 3;
 
 fn search(texts: BTreeMap<Box<str>, Vec<(PredId, At)>>) -> Option<Search> {
     if texts.is_empty() {
@@ -183,6 +247,10 @@ fn search(texts: BTreeMap<Box<str>, Vec<(PredId, At)>>) -> Option<Search> {
         .kind(Some(kind))
         .build(needles.iter().map(|needle| needle.as_bytes()))
         .ok()?;
+    let glance = (needles.len() <= GLANCE_TEXTS_MAX
+        && needles.iter().all(|needle| needle.len() >= GLANCE_LENGTH_MIN))
+    .then(|| packed::Searcher::new(needles.iter().map(|needle| needle.as_bytes())))
+    .flatten();
     let hits = texts.into_values().map(Into::into).collect();
-    Some(Search { automaton, hits })
+    Some(Search { automaton, glance, hits })
 }

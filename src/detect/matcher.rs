@@ -131,12 +131,8 @@ impl Matcher {
             let mut folded = std::mem::take(&mut self.folded);
             folded.clear();
             fold_into(raw, &mut folded);
-            if index.exact_lengths >> folded.len().min(63) & 1 == 1
-                && let Some(ids) = index.exact.get(folded.as_str())
-            {
-                for id in ids {
-                    self.hold(rules, *id);
-                }
+            for id in index.exactly(&folded) {
+                self.hold(rules, *id);
             }
             if let Some(search) = &index.search {
                 self.search(rules, search, raw, &folded);
@@ -164,15 +160,15 @@ impl Matcher {
             self.tested_at.fill(0);
             self.texts = 1;
         }
-        for found in search.automaton.find_overlapping_iter(folded) {
-            for (id, at) in &search.hits[found.pattern().as_usize()] {
+        for (text, start, end) in search.found(folded) {
+            for (id, at) in &search.hits[text] {
                 if self.holds_at[*id as usize] == self.now {
                     continue;
                 }
                 let holds = match at {
                     At::Anywhere => true,
-                    At::Start => found.start() == 0,
-                    At::End => found.end() == folded.len(),
+                    At::Start => start == 0,
+                    At::End => end == folded.len(),
                     At::Test => self.test(rules, *id, raw, folded),
                 };
                 if holds {
@@ -236,7 +232,8 @@ impl Matcher {
         if self.holds_at[at] == self.now {
             return true;
         }
-        if rules.program.plans[at] == Plan::Indexed || self.fails_at[at] == self.now {
+        let indexed = rules.program.plans[at] == Plan::Indexed && !rules.group.is_lazy(id);
+        if indexed || self.fails_at[at] == self.now {
             return false;
         }
         let holds = view::holds(&rules.program.predicates[at], event, rules.nested);

@@ -64,10 +64,19 @@ fn event_count(window: &[Entry]) -> u64 {
 }
 
 fn value_count(window: &[Entry]) -> usize {
-    let mut values: Vec<u64> = window.iter().map(|entry| entry.tag).collect();
+    let mut few = [0_u64; SPILL];
+    if let Some(few) = few.get_mut(..window.len()) {
+        for (value, entry) in few.iter_mut().zip(window) {
+            *value = entry.tag;
+        }
+        return different(few);
+    }
+    different(&mut window.iter().map(|entry| entry.tag).collect::<Vec<u64>>())
+}
+
+fn different(values: &mut [u64]) -> usize {
     values.sort_unstable();
-    values.dedup();
-    values.len()
+    values.chunk_by(|left, right| left == right).count()
 }
 
 fn seen(window: &[Entry]) -> u64 {
