@@ -233,6 +233,7 @@ impl Draft {
     fn read_aliases(&mut self, node: Option<&Node>, reader: &mut Reader<'_>) -> Option<()> {
         let Some(node) = node else { return Some(()) };
         for (name, _, rules) in node.expect_map("`aliases`", reader.problems)? {
+            let asked = reader.mentions.len();
             for (rule, key, field) in rules.expect_map("an alias", reader.problems)? {
                 let text = field.expect_text("the field of an alias", reader.problems)?;
                 let id = reader.field(text, field.place);
@@ -243,6 +244,11 @@ impl Draft {
                     field: id,
                 });
             }
+            // An alias is a name of this rule, no field; what it stands for belongs to one rule
+            // alone, which asks for it itself.
+            let alias = reader.names.intern(name);
+            reader.mentions.truncate(asked);
+            reader.mentions.retain(|mention| mention.field != alias);
         }
         Some(())
     }
