@@ -21,6 +21,9 @@ pub(super) enum At {
     Test,
 }
 
+/// A folded text and the predicates that hold for exactly it.
+type Exact = (Box<str>, Box<[PredId]>);
+
 /// The texts of one field.
 #[derive(Debug, Default)]
 pub(super) struct FieldIndex {
@@ -29,7 +32,7 @@ pub(super) struct FieldIndex {
     /// Hold when it has any text.
     pub any_text: Box<[PredId]>,
     /// Folded texts with the predicates that hold for exactly them, by length and text.
-    exact: Box<[(Box<str>, Box<[PredId]>)]>,
+    exact: Box<[Exact]>,
     /// A bit for every length of the exact texts (those of 63 and more share one).
     exact_lengths: u64,
     /// Search for several texts at once.
@@ -42,9 +45,8 @@ impl FieldIndex {
         if self.exact_lengths >> folded.len().min(63) & 1 == 0 {
             return &[];
         }
-        let order = |(text, _): &(Box<str>, Box<[PredId]>)| {
-            text.len().cmp(&folded.len()).then_with(|| (**text).cmp(folded))
-        };
+        let order =
+            |(text, _): &Exact| text.len().cmp(&folded.len()).then_with(|| (**text).cmp(folded));
         let found = self.exact.binary_search_by(order);
         found.ok().and_then(|at| self.exact.get(at)).map_or(&[], |(_, ids)| ids)
     }
@@ -218,7 +220,7 @@ impl IndexDraft {
             search: search(self.texts),
             ..FieldIndex::default()
         };
-        let mut exact: Vec<(Box<str>, Box<[PredId]>)> =
+        let mut exact: Vec<Exact> =
             self.exact.into_iter().map(|(text, ids)| (text, ids.into())).collect();
         exact.sort_by(|(left, _), (right, _)| (left.len(), left).cmp(&(right.len(), right)));
         for (text, _) in &exact {

@@ -159,7 +159,7 @@ fn usual_time(input: &str) -> Option<(Civil, &str)> {
     let two = |high: u8, low: u8| Some(digit(high)? * 10 + digit(low)?);
     let civil = Civil {
         year: 2000,
-        month: month(&[m, o, n])?,
+        month: month([m, o, n])?,
         day: if d1 == b' ' { digit(d2)? } else { two(d1, d2)? },
         hour: two(h1, h2)?,
         minute: two(m1, m2)?,
@@ -170,15 +170,15 @@ fn usual_time(input: &str) -> Option<(Civil, &str)> {
 }
 
 fn month_number(name: &str) -> Option<u8> {
-    month(name.as_bytes().first_chunk()?).filter(|_| name.len() == 3)
+    month(*name.as_bytes().first_chunk()?).filter(|_| name.len() == 3)
 }
 
-fn month(name: &[u8; 3]) -> Option<u8> {
+fn month(name: [u8; 3]) -> Option<u8> {
     let names = [
         *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
         *b"Nov", *b"Dec",
     ];
-    names.iter().position(|known| known == name).map(|position| position as u8 + 1)
+    names.iter().position(|known| *known == name).map(|position| position as u8 + 1)
 }
 
 fn fraction(input: &str) -> Step<'_, u32> {
