@@ -89,7 +89,7 @@ pub struct Setup<'r> {
     pub parsers: Arc<Parsers>,
     /// The rules.
     pub rules: &'r Ruleset,
-    /// The sources, in the order of their [`SourceId`]s.
+    /// The sources, in the order of their [`SourceId`](crate::event::SourceId)s.
     pub sources: Vec<SourceSetup>,
     /// Who is told.
     pub route: Route,
