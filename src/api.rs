@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::ParseIntError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -175,10 +175,14 @@ fn outputs(context: &Context, counts: &crate::store::StoreCounts) -> Vec<Value> 
 }
 
 async fn incidents(State(context): State<Context>, Query(wanted): Parameters) -> Answered {
+    list_incidents(&context.state, &wanted).map(Json)
+}
+
+fn list_incidents(state: &Path, wanted: &BTreeMap<String, String>) -> Result<Value, Problem> {
     let bad = |what: &str, text: &str| {
         Problem(StatusCode::BAD_REQUEST, format!("unknown {what} `{text}`"))
     };
-    let mut query = IncidentQuery { limit: limit(&wanted)?, ..IncidentQuery::default() };
+    let mut query = IncidentQuery { limit: limit(wanted)?, ..IncidentQuery::default() };
     if let Some(text) = wanted.get("status") {
         query.status = Some(Status::parse(text).ok_or_else(|| bad("status", text))?);
     }
@@ -188,9 +192,9 @@ async fn incidents(State(context): State<Context>, Query(wanted): Parameters) ->
     if let Some(text) = wanted.get("cursor") {
         query.after = Some(IncidentCursor::parse(text).ok_or_else(|| bad("cursor", text))?);
     }
-    let page = Reader::open(&context.state)?.incidents(&query)?;
+    let page = Reader::open(state)?.incidents(&query)?;
     let rows: Vec<Value> = page.incidents.iter().map(incident_head).collect();
-    Ok(Json(json!({"incidents": rows, "next": page.next.map(|cursor| cursor.to_string())})))
+    Ok(json!({"incidents": rows, "next": page.next.map(|cursor| cursor.to_string())}))
 }
 
 fn limit(wanted: &BTreeMap<String, String>) -> Result<u32, Problem> {
@@ -200,9 +204,12 @@ fn limit(wanted: &BTreeMap<String, String>) -> Result<u32, Problem> {
 }
 
 async fn incident(State(context): State<Context>, InPath(id): InPath<String>) -> Answered {
-    let detail = Reader::open(&context.state)?.incident(&IncidentId(id.as_str().into()))?;
-    let detail = detail.ok_or_else(|| not_found("incident", &id))?;
-    Ok(Json(incident_detail(&detail)))
+    show_incident(&context.state, &id).map(Json)
+}
+
+fn show_incident(state: &Path, id: &str) -> Result<Value, Problem> {
+    let detail = Reader::open(state)?.incident(&IncidentId(id.into()))?;
+    detail.as_ref().map(incident_detail).ok_or_else(|| not_found("incident", id))
 }
 
 fn not_found(what: &str, id: &str) -> Problem {
@@ -241,21 +248,47 @@ async fn carry_out(context: &Context, command: Command) -> Answered {
 }
 
 async fn deliveries(State(context): State<Context>, Query(wanted): Parameters) -> Answered {
-    let mut query = DeliveryQuery { limit: limit(&wanted)?, ..DeliveryQuery::default() };
+    list_deliveries(&context.state, &wanted).map(Json)
+}
+
+fn list_deliveries(state: &Path, wanted: &BTreeMap<String, String>) -> Result<Value, Problem> {
+    let mut query = DeliveryQuery { limit: limit(wanted)?, ..DeliveryQuery::default() };
     query.sink = wanted.get("sink").map(|sink| sink.as_str().into());
     if let Some(text) = wanted.get("state") {
         let known = DeliveryState::parse(text);
         let unknown = || Problem(StatusCode::BAD_REQUEST, format!("unknown state `{text}`"));
         query.state = Some(known.ok_or_else(unknown)?);
     }
-    let rows = Reader::open(&context.state)?.deliveries(&query)?;
-    Ok(Json(json!({"deliveries": rows.iter().map(delivery_row).collect::<Vec<_>>()})))
+    let rows = Reader::open(state)?.deliveries(&query)?;
+    Ok(json!({"deliveries": rows.iter().map(delivery_row).collect::<Vec<_>>()}))
 }
 
 async fn delivery(State(context): State<Context>, InPath(row): InPath<i64>) -> Answered {
-    let detail = Reader::open(&context.state)?.delivery(DeliveryId(row))?;
-    let detail = detail.ok_or_else(|| not_found("delivery", &row.to_string()))?;
-    Ok(Json(json::delivery_detail(&detail)))
+    show_delivery(&context.state, row).map(Json)
+}
+
+fn show_delivery(state: &Path, row: i64) -> Result<Value, Problem> {
+    let detail = Reader::open(state)?.delivery(DeliveryId(row))?;
+    let shown = detail.as_ref().map(json::delivery_detail);
+    shown.ok_or_else(|| not_found("delivery", &row.to_string()))
+}
+
+/// What the store of a folder answers to a read, without an agent; `None` for an address that
+/// only a running agent answers. An error is what to tell people.
+pub fn answer_from_store(
+    state: &Path,
+    path: &str,
+    query: &BTreeMap<String, String>,
+) -> Option<Result<Value, String>> {
+    let answer = match path.split_once('/') {
+        None if path == "incidents" => list_incidents(state, query),
+        None if path == "deliveries" => list_deliveries(state, query),
+        Some(("incidents", id)) => show_incident(state, id),
+        Some(("deliveries", row)) => show_delivery(state, row.parse().ok()?),
+        Some(("audit", "verify")) => audit_report(state),
+        _ => return None,
+    };
+    Some(answer.map_err(|Problem(_, why)| why))
 }
 
 async fn requeue(State(context): State<Context>, InPath(row): InPath<i64>) -> Answered {
@@ -272,12 +305,16 @@ async fn test_alert(State(context): State<Context>, body: Option<Json<Value>>) -
 }
 
 async fn verify_audit(State(context): State<Context>) -> Answered {
-    let report = Reader::open(&context.state)?.verify_audit()?;
+    audit_report(&context.state).map(Json)
+}
+
+fn audit_report(state: &Path) -> Result<Value, Problem> {
+    let report = Reader::open(state)?.verify_audit()?;
     let broken = report.broken.map(|row| json!({"row": row.number, "why": row.why}));
-    Ok(Json(json!({
+    Ok(json!({
         "rows": report.rows, "anchor": report.anchor, "head": report.head,
         "head_hash": report.head_hash, "broken": broken,
-    })))
+    }))
 }
 
 /// Now and then a time is shown in two places; they must agree.

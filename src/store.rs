@@ -24,6 +24,7 @@ mod transaction;
 
 pub use audit::{AUDIT_TEXT_MAX, AuditBreak, AuditEntry, AuditReport, AuditRow};
 pub use error::StoreError;
+pub use folder::DATABASE;
 pub use incidents::{STEPS_MAX, TIMELINE_MAX};
 pub use letters::{Breaker, SinkState};
 pub use outbox::{

@@ -6,18 +6,16 @@
 mod answer;
 
 use super::{Failure, terminal};
-use crate::config;
+use crate::agent::SOCKET;
 use crate::diagnostic::SourceText;
-use crate::yaml;
+use crate::store::DATABASE;
+use crate::{api, config, yaml};
 use answer::Answered;
 use serde_json::Value as Json;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The name of the socket in the state folder.
-const SOCKET: &str = "tripline.sock";
 
 /// The root of the interface.
 const ROOT: &str = "/api/security-monitoring/";
@@ -67,7 +65,31 @@ impl Client {
             let mark = if at == 0 { '?' } else { '&' };
             terminal::append(&mut target, format_args!("{mark}{name}={}", encode(value)));
         }
-        self.ask("GET", &target, None)
+        self.ask("GET", &target, None).or_else(|failure| self.written_down(path, query, failure))
+    }
+
+    /// When no agent answers, what it had written down still does: after a breach the agent may be
+    /// the first thing that is gone.
+    fn written_down(
+        &self,
+        path: &str,
+        query: &[(&str, Option<&str>)],
+        failure: Failure,
+    ) -> Result<Json, Failure> {
+        let folder = self.socket.parent().filter(|folder| folder.join(DATABASE).exists());
+        let (Failure::Unreachable(_), Some(folder)) = (&failure, folder) else {
+            return Err(failure);
+        };
+        let given = query.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        let query = given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        match api::answer_from_store(folder, path, &query) {
+            None => Err(failure),
+            Some(Err(why)) => Err(Failure::refused(why)),
+            Some(Ok(answer)) => {
+                terminal::say(&"no agent is running; this is what the last one wrote down");
+                Ok(answer)
+            }
+        }
     }
 
     /// Orders something.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 /// Name of the database in the state folder.
-pub(super) const DATABASE: &str = "tripline.db";
+pub const DATABASE: &str = "tripline.db";
 const LOCK: &str = "tripline.lock";
 const RESERVE: &str = "tripline.reserve";
 /// Longest lock file that is looked at: a pid.

@@ -28,7 +28,7 @@ impl Folder {
     }
 
     fn database(&self) -> PathBuf {
-        self.0.join(folder::DATABASE)
+        self.0.join(DATABASE)
     }
 
     fn raw(&self) -> Connection {

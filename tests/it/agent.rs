@@ -247,6 +247,22 @@ fn a_damaged_newer_or_used_store_is_refused_and_nothing_is_read() {
 }
 
 #[test]
+fn without_an_agent_what_it_wrote_down_can_still_be_read() {
+    let shop = Shop::new("agent-gone");
+    attack(&shop, "203.0.113.9", 100, 6);
+    shop.run_to_end();
+    let config = ["--config", "tripline.yml", "--json"];
+    let listed = shop.tripline(&[&["incidents"][..], &config[..]].concat());
+    let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(listed.status.success() && said.contains("no agent is running"), "{said}");
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("203.0.113.9"));
+    let verified = shop.tripline(&[&["audit", "verify"][..], &config[..]].concat());
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let status = shop.tripline(&[&["status"][..], &config[..]].concat());
+    assert_eq!(status.status.code(), Some(3));
+}
+
+#[test]
 fn without_an_agent_people_are_told_so() {
     let shop = Shop::new("agent-none");
     let output = shop.tripline(&["status", "--config", "tripline.yml"]);
