@@ -109,7 +109,7 @@ fn audit(transaction: &Transaction<'_>, change: &IncidentChange) -> Result<(), S
 }
 
 /// Renders a message and puts it into the outbox. Its payload is fixed from here on.
-fn owe(
+pub(super) fn owe(
     transaction: &Transaction<'_>,
     notice: &Notice,
     outputs: &[Output],

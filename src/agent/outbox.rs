@@ -2,6 +2,7 @@
 //! order about single messages.
 
 use super::call::reply;
+use super::commit;
 use super::deliver::{Claim, OutboxCall, Owed, Settlement, SinkState};
 use super::owner::{Output, Owner};
 use crate::event::Timestamp;
@@ -9,11 +10,10 @@ use crate::fact::Fact;
 use crate::finding::{
     AlertType, Incident, IncidentId, Level, Notice, NoticeKind, RuleHead, Status,
 };
-use crate::sink::NoticeView;
 use crate::store;
 use crate::store::{
-    Breaker, ClaimRequest, Claimed, DeliveryId, DeliveryQuery, DeliveryState, NewDelivery, Reader,
-    StoreError, Ticket,
+    Breaker, ClaimRequest, Claimed, DeliveryId, DeliveryQuery, DeliveryState, Reader, StoreError,
+    Ticket,
 };
 use crate::telemetry::Stage;
 use std::sync::Arc;
@@ -142,20 +142,8 @@ pub(super) fn test_alert(owner: &mut Owner, sink: Option<&str>) -> Result<Vec<St
         let mut ids = Vec::new();
         for output in &outputs {
             let notice = notice(output);
-            let id = notice.id();
-            let payload =
-                output.sink.render(&NoticeView { notice: &notice, evidence: &[], steps: &[] });
-            transaction.enqueue(&NewDelivery {
-                sink: &output.name,
-                id: &id,
-                incident: &notice.incident.id,
-                kind: notice.kind,
-                revision: notice.incident.revision,
-                payload: &payload,
-                time: now,
-                suppressed: None,
-            })?;
-            ids.push(format!("{} {id}", output.name));
+            commit::owe(transaction, &notice, &owner.outputs, now)?;
+            ids.push(format!("{} {}", output.name, notice.id()));
         }
         Ok::<_, StoreError>(ids)
     });
