@@ -178,6 +178,16 @@ impl Parsers {
         u16::try_from(at).ok().map(Format)
     }
 
+    /// Whether a record of the format may bring an `event.id` of its own.
+    pub fn brings_ids(&self, format: Format) -> bool {
+        let named = |language: &Language| language.outputs.contains(&ecs::EVENT_ID);
+        match self.formats.get(usize::from(format.0)).map(|(_, frame)| *frame) {
+            Some(Frame::Syslog | Frame::SshdBody) => self.languages.iter().any(named),
+            Some(Frame::Rfc3164 | Frame::Rfc5424) => false,
+            _ => true,
+        }
+    }
+
     /// Every name that [`Parsers::format`] knows, sorted.
     pub fn format_names(&self) -> Vec<&str> {
         self.formats.iter().map(|(name, _)| &**name).collect()

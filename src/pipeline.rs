@@ -14,7 +14,9 @@
 mod progress;
 
 use crate::detect::{DetectCounts, Detector};
-use crate::event::{Event, Evidence, FieldTable, FlatEvent, RawRecord, StreamId, Timestamp};
+use crate::event::{
+    Event, EventId, Evidence, FieldTable, FlatEvent, RawRecord, RecordFlags, StreamId, Timestamp,
+};
 use crate::fact::Fact;
 use crate::finding::{
     Finding, Incident, IncidentChange, Notice, NoticeKind, Order, Phase, StateChange,
@@ -100,9 +102,11 @@ pub struct Setup<'r> {
 /// Whether events leave the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EventOutput {
-    /// Only what matched leaves.
+    /// Only what matched leaves, as evidence.
     #[default]
     Off,
+    /// Not even that: evidence is told by its ids alone, which costs much less.
+    Ids,
     /// Every event leaves.
     On,
 }
@@ -193,6 +197,18 @@ impl Pipeline {
     }
 
     /// What is made of the event of a record.
+    /// The id of the event of a record; the record is only parsed where it may name one itself.
+    fn id_of(&mut self, evidence: &Evidence) -> Option<Box<str>> {
+        let source = self.sources.get(usize::from(evidence.source.0))?;
+        let is_made = !evidence.flags.contains(RecordFlags::SYNTHETIC)
+            && !self.parsers.brings_ids(source.format);
+        if is_made {
+            let Evidence { stream, offset, part, .. } = *evidence;
+            return Some(EventId::Derived { stream, offset, part }.to_string().into());
+        }
+        self.again(evidence, |event, _| event.id.to_string().into())
+    }
+
     fn again<T>(
         &mut self,
         evidence: &Evidence,
@@ -271,7 +287,10 @@ impl Pipeline {
             let is_new = matches!(finding.phase, Phase::Single | Phase::Opened);
             self.counters.findings += u64::from(is_new);
             // What its incident has no room for is only told by its id.
-            let room = self.incidents.room(&finding);
+            let room = match self.events {
+                EventOutput::Ids => 0,
+                EventOutput::Off | EventOutput::On => self.incidents.room(&finding),
+            };
             let mut events: Vec<FlatEvent> = Vec::new();
             let mut ids: Vec<Box<str>> = Vec::new();
             for evidence in &finding.evidence {
@@ -286,7 +305,7 @@ impl Pipeline {
                 } else if is_new {
                     ids.extend(match at_hand {
                         Some((event, _)) => Some(event.id.to_string().into()),
-                        None => self.again(evidence, |event, _| event.id.to_string().into()),
+                        None => self.id_of(evidence),
                     });
                 } else {
                     break;

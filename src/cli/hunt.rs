@@ -118,7 +118,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
         rules: &rules,
         sources: vec![SourceSetup { format, options }],
         route: Route::default(),
-        events: EventOutput::Off,
+        events: match arguments.output {
+            Output::Incidents => EventOutput::Off,
+            Output::Findings | Output::Matches => EventOutput::Ids,
+        },
     });
     let mut hunt = Hunt {
         pipeline,

@@ -110,7 +110,7 @@ impl<'t> RuleFile<'t> {
                         rules: &rules,
                         sources: vec![source(format, case)],
                         route: Route::default(),
-                        events: EventOutput::Off,
+                        events: EventOutput::Ids,
                     });
                     let found = case.run(pipeline, &self.names);
                     let fired = found.iter().flat_map(|found| found.names.iter().cloned());
