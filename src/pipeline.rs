@@ -196,7 +196,6 @@ impl Pipeline {
         self.again(evidence, FlatEvent::from_event)
     }
 
-    /// What is made of the event of a record.
     /// The id of the event of a record; the record is only parsed where it may name one itself.
     fn id_of(&mut self, evidence: &Evidence) -> Option<Box<str>> {
         let source = self.sources.get(usize::from(evidence.source.0))?;
@@ -209,6 +208,7 @@ impl Pipeline {
         self.again(evidence, |event, _| event.id.to_string().into())
     }
 
+    /// What is made of the event of a record.
     fn again<T>(
         &mut self,
         evidence: &Evidence,
@@ -286,31 +286,8 @@ impl Pipeline {
         for finding in findings.drain(..) {
             let is_new = matches!(finding.phase, Phase::Single | Phase::Opened);
             self.counters.findings += u64::from(is_new);
-            // What its incident has no room for is only told by its id.
-            let room = match self.events {
-                EventOutput::Ids => 0,
-                EventOutput::Off | EventOutput::On => self.incidents.room(&finding),
-            };
-            let mut events: Vec<FlatEvent> = Vec::new();
-            let mut ids: Vec<Box<str>> = Vec::new();
-            for evidence in &finding.evidence {
-                let at_hand = current.filter(|(event, raw)| is_of(evidence, event, raw));
-                if events.len() < room {
-                    let event = match at_hand {
-                        Some((event, _)) => Some(FlatEvent::from_event(event, &self.names)),
-                        None => self.flatten(evidence),
-                    };
-                    ids.extend(event.iter().filter(|_| is_new).map(|event| event.id().into()));
-                    events.extend(event);
-                } else if is_new {
-                    ids.extend(match at_hand {
-                        Some((event, _)) => Some(event.id.to_string().into()),
-                        None => self.id_of(evidence),
-                    });
-                } else {
-                    break;
-                }
-            }
+            let events = self.evidence(&finding, current);
+            let ids = if is_new { self.ids(&finding, &events, current) } else { Vec::new() };
             self.incidents.apply(&finding, events, &mut self.grouped);
             if finding.phase != Phase::Grew {
                 out.push(Effect::Finding(finding, ids));
@@ -318,6 +295,44 @@ impl Pipeline {
             self.give_out(out);
         }
         self.findings = findings;
+    }
+
+    /// The events of a finding's evidence that its incident has room for.
+    fn evidence(
+        &mut self,
+        finding: &Finding,
+        current: Option<(&Event<'_>, &RawRecord<'_>)>,
+    ) -> Vec<FlatEvent> {
+        let room = match self.events {
+            EventOutput::Ids => 0,
+            EventOutput::Off | EventOutput::On => self.incidents.room(finding),
+        };
+        let event_of = |evidence: &Evidence| match current {
+            Some((event, raw)) if is_of(evidence, event, raw) => {
+                Some(FlatEvent::from_event(event, &self.names))
+            }
+            _ => self.flatten(evidence),
+        };
+        finding.evidence.iter().take(room).filter_map(event_of).collect()
+    }
+
+    /// The ids of all of a finding's evidence, of which the first were made events already.
+    fn ids(
+        &mut self,
+        finding: &Finding,
+        events: &[FlatEvent],
+        current: Option<(&Event<'_>, &RawRecord<'_>)>,
+    ) -> Vec<Box<str>> {
+        let mut ids: Vec<Box<str>> = events.iter().map(|event| event.id().into()).collect();
+        for evidence in finding.evidence.iter().skip(events.len()) {
+            ids.extend(match current {
+                Some((event, raw)) if is_of(evidence, event, raw) => {
+                    Some(event.id.to_string().into())
+                }
+                _ => self.id_of(evidence),
+            });
+        }
+        ids
     }
 
     fn give_out(&mut self, out: &mut Vec<Effect>) {

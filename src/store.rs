@@ -40,6 +40,7 @@ pub use retention::{Retained, RetentionPolicy};
 pub use transaction::{Saved, Transaction};
 
 use crate::event::Timestamp;
+use crate::finding::{Incident, IncidentId};
 use folder::{Lock, Reserve};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -119,6 +120,17 @@ impl Store {
         let end_of_time = Timestamp::from_nanos(i64::MAX);
         store.recovered = store.urgently(|transaction| transaction.release_expired(end_of_time))?;
         Ok(store)
+    }
+
+    /// Where to go on with each stream of a source.
+    pub fn positions(&self, source: &str) -> Result<Positions, StoreError> {
+        resume::positions_of(&self.sql, source)
+            .map_err(|error| StoreError::from_sql(&self.path, error))
+    }
+
+    /// The head of an incident; `None` if there is none of this id.
+    pub fn incident(&self, id: &IncidentId) -> Result<Option<Incident>, StoreError> {
+        incidents::head(&self.sql, id).map_err(|error| StoreError::from_sql(&self.path, error))
     }
 
     /// The database file.

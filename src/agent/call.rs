@@ -4,13 +4,10 @@ use super::deliver::OutboxCall;
 use crate::event::SourceId;
 use crate::finding::Order;
 use crate::source::{Batch, SourceError};
-use std::collections::BTreeMap;
+use crate::store::Positions;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::oneshot;
-
-/// The committed positions of a source by stream.
-pub(super) type Positions = BTreeMap<Box<str>, Box<str>>;
 
 /// Everything that reaches the owner thread.
 pub(super) enum Call {

@@ -1,7 +1,7 @@
 //! The one thread that owns the truth: it steps the pipeline and is the only writer of the store.
 
 use super::AgentError;
-use super::call::{Call, Positions, reply};
+use super::call::{Call, reply};
 use super::commit::{self, Pending};
 use super::outbox::{self, InHand};
 use crate::clock::{Clock, monotonic, pause};
@@ -11,7 +11,7 @@ use crate::finding::Order;
 use crate::pipeline::{Effect, Input, Pipeline};
 use crate::sink::{Sink, envelope};
 use crate::source::{Batch, SourceError};
-use crate::store::{Reader, RetentionPolicy, Store, StoreError};
+use crate::store::{Positions, RetentionPolicy, Store, StoreError};
 use crate::telemetry::{Stage, Telemetry};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -286,9 +286,8 @@ impl Owner {
     }
 
     fn positions(&self, source: SourceId) -> Result<Positions, AgentError> {
-        let mut loaded = self.store.load(|_state| {})?;
         let name = self.sources.get(usize::from(source.0));
-        Ok(name.and_then(|name| loaded.positions.remove(name)).unwrap_or_default())
+        Ok(name.map_or(Ok(Positions::new()), |name| self.store.positions(name))?)
     }
 
     /// When the last source has come to its end, people are told where every incident stands, and
@@ -298,19 +297,18 @@ impl Owner {
         source: SourceId,
         result: Result<(), SourceError>,
     ) -> Result<(), AgentError> {
-        let until_eof = self.until_eof;
-        match result {
-            Ok(()) => {}
-            Err(error) => {
-                let fact = Fact::told(FactKind::SourceErrors, Some(source), error.to_string());
-                self.telemetry.note(&fact);
-                if !until_eof {
-                    return Ok(());
-                }
+        if let Err(error) = result {
+            self.telemetry.note(&Fact::told(
+                FactKind::SourceErrors,
+                Some(source),
+                error.to_string(),
+            ));
+            if !self.until_eof {
+                return Ok(());
             }
         }
         self.progress.running = self.progress.running.saturating_sub(1);
-        if until_eof && self.progress.running == 0 {
+        if self.until_eof && self.progress.running == 0 {
             self.pipeline.step(Input::Flush, &mut self.pending.effects);
             self.commit()?;
             if let Some(ended) = self.progress.ended.take() {
@@ -321,8 +319,7 @@ impl Owner {
     }
 
     fn order(&mut self, order: &Order) -> Result<Result<(), String>, AgentError> {
-        let stored =
-            Reader::open(&self.state)?.incident(&order.incident)?.map(|detail| detail.incident);
+        let stored = self.store.incident(&order.incident)?;
         let mut effects = Vec::new();
         self.pipeline.step(Input::Order(order, stored, self.clock.now()), &mut effects);
         let refused = effects.iter().find_map(|effect| match effect {

@@ -76,6 +76,12 @@ fn positions(sql: &Connection) -> rusqlite::Result<BTreeMap<Box<str>, Positions>
     Ok(positions)
 }
 
+pub(super) fn positions_of(sql: &Connection, source: &str) -> rusqlite::Result<Positions> {
+    sql.prepare_cached("SELECT stream, state FROM position WHERE source = ?1")?
+        .query_map([source], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
 fn unresolved(sql: &Connection) -> rusqlite::Result<Vec<Incident>> {
     let mut heads = RuleHeads::default();
     let mut statement = sql.prepare(&format!(
